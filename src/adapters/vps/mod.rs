@@ -1,0 +1,7 @@
+//! What a single machine offers: SQLite, Docker, child processes, git mirrors, a sealed file.
+
+pub mod docker;
+pub mod git;
+pub mod process;
+pub mod sealed;
+pub mod sql;
