@@ -34,6 +34,8 @@ pub struct Issue {
     pub is_pull: bool,
     /// Whether it is a pull request whose branch lies in another repository.
     pub from_fork: bool,
+    /// The branches it goes from and into, where it is a pull request.
+    pub branches: Option<(String, String)>,
     /// Its labels.
     pub labels: Vec<String>,
 }
@@ -195,6 +197,9 @@ pub trait Forge: Send + Sync {
 
     /// Puts labels on and takes labels off.
     async fn change_labels(&self, repository: &Repository, number: u64, change: &LabelChange) -> Result<(), ForgeError>;
+
+    /// The open pull request from a branch of this repository, if there is one.
+    async fn open_pull(&self, repository: &Repository, head: &str) -> Result<Option<PullRequest>, ForgeError>;
 
     /// Makes an open pull request from `head` to `base` exist with this title and text (an existing one's title, and
     /// what people wrote in it, stay; the text between our markers is renewed).

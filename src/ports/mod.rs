@@ -4,6 +4,7 @@
 
 mod artifacts;
 mod clock;
+mod delivery;
 mod forge;
 mod queue;
 mod runner;
@@ -13,6 +14,7 @@ mod workspaces;
 
 pub use artifacts::{Artifact, ArtifactError, Artifacts};
 pub use clock::{Clock, SystemClock};
+pub use delivery::Delivery;
 pub use forge::{
     CheckSpec, Comment, Forge, ForgeError, Issue, LabelChange, PullSpec, RemoteAccess, RepositoryInfo, WorkflowFile,
 };

@@ -41,6 +41,8 @@ pub struct PreparedWorkspace {
     pub base: String,
     /// The remote's default branch.
     pub default_branch: String,
+    /// The tip of the branch to make, where the remote has one of this name already.
+    pub existing: Option<String>,
 }
 
 /// A file of a change.
@@ -122,8 +124,8 @@ pub trait Workspaces: Send + Sync {
     ) -> Result<Option<Change>, WorkspaceError>;
 
     /// Pushes an examined change, with write access. Idempotent: a branch that stands at the change already is a
-    /// success. A branch that we made before and nobody else has touched since is replaced; `ours` lists the commits at
-    /// which we left it.
+    /// success. A branch that is there is moved only from one of the commits in `ours`; from any other it is
+    /// [`WorkspaceError::Moved`].
     async fn push(
         &self,
         attempt: &AttemptId,

@@ -2,7 +2,7 @@
 
 use super::outbox::{Effect, StopReason};
 use super::state::{
-    Attempt, AttemptState, CancelRequest, Check, Conclusion, Publication, ReportSummary, Run, RunStatus,
+    Attempt, AttemptState, CancelRequest, Check, Conclusion, Origin, Publication, ReportSummary, Run, RunStatus,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -35,6 +35,8 @@ pub enum Input {
         attempt: u32,
         /// What the runner calls it.
         handle: String,
+        /// What its workspace was made from.
+        origin: Origin,
     },
     /// The attempt can't be launched, for good.
     LaunchFailed {
@@ -148,7 +150,7 @@ pub fn step(run: &mut Run, input: Input, now: Timestamp) {
         _ if run.is_over() => {}
         Input::Tick => tick(run, now),
         Input::Cancel { by } => cancel(run, by, now),
-        Input::Launched { job, attempt, handle } => launched(run, &job, attempt, handle, now),
+        Input::Launched { job, attempt, handle, origin } => launched(run, &job, attempt, handle, origin, now),
         Input::LaunchFailed { job, attempt, reason } => launch_failed(run, &job, attempt, reason, now),
         Input::Reported { job, attempt, report } => reported(run, &job, attempt, report, now),
         Input::ReportRefused { job, attempt, reason } => report_refused(run, &job, attempt, reason, now),
@@ -170,7 +172,7 @@ fn current<'a>(run: &'a mut Run, job: &str, number: u32) -> Option<&'a mut Attem
     job.attempts.last_mut().filter(|attempt| attempt.number == number && attempt.state != AttemptState::Done)
 }
 
-fn launched(run: &mut Run, job: &str, number: u32, handle: String, now: Timestamp) {
+fn launched(run: &mut Run, job: &str, number: u32, handle: String, origin: Origin, now: Timestamp) {
     let timing = run.timing;
     let minutes = run.job(job).map_or(0.0, |job| job.spec.timeout_minutes);
     let Some(attempt) = current(run, job, number).filter(|attempt| attempt.state == AttemptState::Queued) else {
@@ -179,6 +181,7 @@ fn launched(run: &mut Run, job: &str, number: u32, handle: String, now: Timestam
     attempt.state = AttemptState::Starting;
     attempt.launched_at = Some(now);
     attempt.handle = Some(handle);
+    attempt.origin = Some(origin);
     attempt.lease_until = Some(now + SignedDuration::from_secs(timing.lease_seconds));
     let allowed = SignedDuration::from_secs((minutes * 60.0).ceil() as i64 + timing.grace_seconds);
     attempt.deadline = Some(now + allowed);

@@ -233,6 +233,19 @@ pub enum AttemptState {
     Done,
 }
 
+/// Where an attempt's change starts and where it goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The commit its workspace stands at.
+    pub base: String,
+    /// The branch its change is pushed to.
+    pub branch: String,
+    /// Whether that branch is there already and `base` is its tip: the change goes on top of it.
+    pub continues: bool,
+    /// The branch that the pull request goes into.
+    pub target: String,
+}
+
 /// One try of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
@@ -250,6 +263,8 @@ pub struct Attempt {
     pub finished_at: Option<Timestamp>,
     /// What the runner calls it.
     pub handle: Option<String>,
+    /// What it was made from, once its workspace is ready.
+    pub origin: Option<Origin>,
     /// No sign of life until then: it is probed, and then given up.
     pub lease_until: Option<Timestamp>,
     /// The lease ran out once and a probe is under way.
@@ -515,6 +530,7 @@ impl Attempt {
             started_at: None,
             finished_at: None,
             handle: None,
+            origin: None,
             lease_until: None,
             probed: false,
             deadline: None,
