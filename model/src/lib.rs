@@ -1,1 +1,2 @@
-//! placeholder
+//! The Actions model: workflows, expressions, runs, tasks and reports. Pure: no I/O, no async, no clock, no randomness.
+pub mod task;
