@@ -1,12 +1,13 @@
 //! From a tree to its value. Operands are evaluated only when they are needed, from left to right; the depth of the tree is limited, so
 //! recursion is too.
 
+use super::collections::{Array, Object};
 use super::contexts::{Contexts, Host};
-use super::error::{ErrorKind, ExpressionError};
+use super::error::ExpressionError;
 use super::lexer::Operator;
 use super::memory::{self, Counter, Exceeded, Memory};
 use super::tree::{Node, NodeId, NodeKind, Tree};
-use super::value::{Array, Object, Value};
+use super::value::Value;
 
 /// Evaluates `tree`, which was read from `source`.
 pub(super) fn evaluate(
@@ -19,7 +20,11 @@ pub(super) fn evaluate(
         return Ok(Value::Null);
     };
     let mut evaluator = Evaluator { tree, source, contexts, host, memory: Memory::default() };
-    evaluator.value(root, 0)
+    match evaluator.value(root, 0)? {
+        // Only inside the expression does an index go on to each item.
+        Value::Array(array) => Ok(Value::Array(array.into_plain())),
+        value => Ok(value),
+    }
 }
 
 pub(super) struct Evaluator<'a> {
@@ -86,7 +91,7 @@ impl Evaluator<'_> {
         if object.is_primitive() {
             return Ok(if star { Array::filtered(Vec::new()).into() } else { Value::Null });
         }
-        let index = if star { Index::Star } else { Index::of(self.value(index, level + 1)?) };
+        let index = if star { Index::Star } else { Index::At(self.value(index, level + 1)?) };
         let found = match &object {
             Value::Array(array) if array.is_filtered() => {
                 let mut items = Vec::new();
@@ -126,9 +131,7 @@ impl Evaluator<'_> {
     }
 
     pub(super) fn fail(&self, message: String, node: &Node) -> ExpressionError {
-        let error = ExpressionError::evaluation(message, node.offset, self.source);
-        debug_assert_eq!(error.kind, ErrorKind::Evaluation);
-        error
+        ExpressionError::evaluation(message, node.offset, self.source)
     }
 }
 
@@ -155,10 +158,6 @@ enum Index {
 }
 
 impl Index {
-    fn of(value: Value) -> Self {
-        Self::At(value)
-    }
-
     /// The item of an array: the index as a number, rounded down; none below 0 and none for NaN.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
     fn item<'a>(&self, array: &'a Array) -> Option<&'a Value> {

@@ -45,6 +45,7 @@ impl Writer {
                 for (at, (key, item)) in object.iter().enumerate() {
                     self.line(at > 0, level + 1)?;
                     self.push(&quote(key))?;
+                    self.counter.add(": ".len() * 2)?;
                     self.text.push_str(": ");
                     self.value(item, level + 1)?;
                 }

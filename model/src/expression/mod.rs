@@ -33,6 +33,7 @@
 //! - `*` gives the values of an array or object; an index behind it goes to each of them, and those that do not have it are left out.
 //! - Limits: 21,000 UTF-16 units, a tree 50 levels deep (a chain of `&&` or `||` is one level), 1 MiB while evaluating.
 
+mod collections;
 mod condition;
 mod contexts;
 mod error;
@@ -49,15 +50,17 @@ mod references;
 pub mod template;
 mod tree;
 mod value;
+mod value_json;
 
 use std::fmt;
 
+pub use collections::{Array, Object};
 pub use condition::{Condition, condition, condition_with};
 pub use contexts::{Contexts, Host, JobStatus};
 pub use error::{ErrorKind, ExpressionError};
 pub use options::{AllowedFunction, ParseOptions};
 pub use references::{PathPart, Reference, ReferenceKind};
-pub use value::{Array, Object, Value};
+pub use value::Value;
 
 /// A parsed expression: the text inside `${{ }}`.
 ///
@@ -106,6 +109,12 @@ impl Expression {
     /// The contexts and functions it uses, in the order of the text.
     pub fn references(&self) -> Vec<Reference> {
         references::of(&self.tree, &self.source)
+    }
+
+    /// What is certain to fail whenever it is evaluated: calls of `format` and `fromJSON` whose first parameter is a literal that they refuse.
+    /// Not an error of parsing, since the call may never be reached.
+    pub fn certain_errors(&self) -> Vec<ExpressionError> {
+        functions::certain_errors(&self.tree, &self.source)
     }
 
     /// Whether it asks how the job stands: `success()` is then not implied in an `if`.

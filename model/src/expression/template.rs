@@ -4,12 +4,12 @@
 //! is; there is no way to escape `${{` but an expression: `${{ '${{' }}`. A template that is one expression and nothing else keeps the kind of its
 //! value; any other is a string.
 
+use super::Expression;
 use super::contexts::{Contexts, Host};
 use super::error::{ErrorKind, ExpressionError};
 use super::options::ParseOptions;
 use super::references::Reference;
 use super::value::Value;
-use super::{Array, Expression};
 
 const OPEN: &str = "${{";
 
@@ -125,8 +125,7 @@ impl Template {
     pub fn evaluate(&self, contexts: &Contexts, host: &dyn Host) -> Result<Value, ExpressionError> {
         match self.segments.as_slice() {
             [Segment::Expression { expression, offset }] => {
-                let value = expression.evaluate(contexts, host);
-                value.map(plain).map_err(|error| error.shifted(*offset))
+                expression.evaluate(contexts, host).map_err(|error| error.shifted(*offset))
             }
             _ => self.render(contexts, host).map(Value::from),
         }
@@ -149,14 +148,6 @@ impl Template {
             }
         }
         Ok(rendered)
-    }
-}
-
-/// What a `*` gave is an array like any other once its expression is done.
-fn plain(value: Value) -> Value {
-    match value {
-        Value::Array(array) if array.is_filtered() => Value::Array(array.iter().cloned().collect::<Array>()),
-        value => value,
     }
 }
 
