@@ -9,17 +9,18 @@ use super::memory::{self, Counter, Exceeded, Memory};
 use super::tree::{Node, NodeId, NodeKind, Tree};
 use super::value::Value;
 
-/// Evaluates `tree`, which was read from `source`.
+/// Evaluates `tree`, which was read from `source`, holding at most `limit` bytes.
 pub(super) fn evaluate(
     tree: &Tree,
     source: &str,
     contexts: &Contexts,
     host: &dyn Host,
+    limit: usize,
 ) -> Result<Value, ExpressionError> {
     let Some(root) = tree.root else {
         return Ok(Value::Null);
     };
-    let mut evaluator = Evaluator { tree, source, contexts, host, memory: Memory::default() };
+    let mut evaluator = Evaluator { tree, source, contexts, host, memory: Memory::new(limit) };
     match evaluator.value(root, 0)? {
         // Only inside the expression does an index go on to each item.
         Value::Array(array) => Ok(Value::Array(array.into_plain())),
@@ -32,7 +33,7 @@ pub(super) struct Evaluator<'a> {
     source: &'a str,
     contexts: &'a Contexts,
     pub(super) host: &'a dyn Host,
-    memory: Memory,
+    pub(super) memory: Memory,
 }
 
 impl Evaluator<'_> {
@@ -113,10 +114,7 @@ impl Evaluator<'_> {
     }
 
     pub(super) fn too_much(&self, node: &Node) -> ExpressionError {
-        let message = format!(
-            "The maximum allowed memory size was exceeded while evaluating the following expression: {}",
-            self.source
-        );
+        let message = memory::exceeded(self.source);
         ExpressionError::evaluation(message, node.offset, self.source)
     }
 

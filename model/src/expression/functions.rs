@@ -135,7 +135,7 @@ impl Call<'_, '_, '_> {
                 separator = given.to_display_string();
             }
         }
-        let mut counter = Counter::default();
+        let mut counter = self.evaluator.memory.counter();
         let mut joined = String::new();
         for (at, item) in array.iter().enumerate() {
             if at > 0 {
@@ -152,7 +152,8 @@ impl Call<'_, '_, '_> {
     /// `toJSON(value)`
     fn write_json(&mut self) -> Result<Value, ExpressionError> {
         let value = self.argument(0)?;
-        let text = json::write(&value).map_err(|Exceeded| self.evaluator.too_much(self.node))?;
+        let text = json::write(&value, self.evaluator.memory.counter())
+            .map_err(|Exceeded| self.evaluator.too_much(self.node))?;
         Ok(Value::from(text))
     }
 
@@ -184,7 +185,7 @@ impl Call<'_, '_, '_> {
             Err(what) => return self.fail(bad_pattern(what, &pattern)),
         };
         let mut values: Vec<Option<Value>> = vec![None; supplied];
-        let mut counter = Counter::default();
+        let mut counter = self.evaluator.memory.counter();
         let mut formatted = String::new();
         for piece in pieces {
             match piece {

@@ -1,7 +1,7 @@
 //! Length, depth, memory and time.
 
 use cloud_code_model::expression::template::Template;
-use cloud_code_model::expression::{Contexts, Expression, JobStatus};
+use cloud_code_model::expression::{Contexts, Expression, JobStatus, condition};
 use serde_json::json;
 
 use crate::{check, eval};
@@ -111,4 +111,17 @@ fn long_text_takes_no_long_time() {
     assert!(Template::parse(&"${{ '".repeat(200_000)).is_err());
     // Far above what linear work needs in a slow build, far below what anything worse does.
     assert!(begin.elapsed() < std::time::Duration::from_secs(20), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn templates_may_hold_ten_times_as_much() {
+    let contexts = crate::contexts(json!({ "a": "x".repeat(1_000_000) }));
+    let render = |text: &str| Template::parse(text).unwrap().render(&contexts, &JobStatus::Success);
+    assert_eq!(render("${{ format('{0}{0}', a) }}").unwrap().len(), 2_000_000);
+    assert_eq!(render(&"${{ a }} ".repeat(5)).unwrap().len(), 5_000_005);
+    let error = render(&"${{ a }} ".repeat(6)).unwrap_err();
+    let message = "The maximum allowed memory size was exceeded while evaluating the following expression: a";
+    assert_eq!((error.message.as_str(), error.offset), (message, 49));
+    assert!(Expression::parse("format('{0}', a)").unwrap().evaluate(&contexts, &JobStatus::Success).is_err());
+    assert!(condition("format('{0}', a)").unwrap().evaluate(&contexts, &JobStatus::Success).unwrap());
 }
