@@ -67,9 +67,10 @@ impl Evaluator<'_> {
             NodeKind::Or(parts) => self.chain(parts, level, true)?,
         };
         let bytes = memory::value_bytes(&value) + items * memory::ITEM_BYTES;
-        // What comes out of a context belongs to the context; a primitive that was made here is all there is.
-        let borrowed = matches!(node.kind, NodeKind::NamedValue(_) | NodeKind::Index { .. });
-        let complete = value.is_primitive() && !borrowed;
+        // What is found in a context is not made here; any other primitive is all there is of its operands.
+        let found =
+            matches!(node.kind, NodeKind::NamedValue(_) | NodeKind::Index { .. }) && value != Value::Null;
+        let complete = value.is_primitive() && !found;
         self.memory.add(level, bytes, complete).map_err(|Exceeded| self.too_much(node))?;
         Ok(value)
     }

@@ -51,6 +51,7 @@ fn depth_limit() {
 #[test]
 fn memory_limit() {
     let big = "x".repeat(400_000);
+    let big_key = "y".repeat(400_000);
     let rows = [
         ("a", true),
         ("format('{0}', a)", true),
@@ -64,9 +65,12 @@ fn memory_limit() {
         ("format('{0}{0}{0}', b)", false),
         ("contains(format('{0}{0}', b), 'x') && contains(format('{0}{0}', b), 'x')", true),
         ("format('{0}{0}', b) == format('{0}{0}', b)", false),
+        // What is not found leaves nothing behind.
+        ("d[format('{0}{0}', b)] == d[format('{0}{0}', b)]", false),
+        ("e[format('{0}{0}', b)] == e[format('{0}{0}', b)]", true),
     ];
     for (expression, fits) in rows {
-        let data = json!({ "a": big, "b": "y".repeat(200_000), "c": [big, big] });
+        let data = json!({ "a": big, "b": "y".repeat(200_000), "c": [big, big], "d": { (big_key.as_str()): 1 }, "e": {} });
         let found = eval(expression, data);
         // One copy of a is 800,000 bytes; a second one does not fit beside it, but what it was made from may go.
         match found {
