@@ -3,6 +3,7 @@
 use super::Expression;
 use super::contexts::{Contexts, Host};
 use super::error::ExpressionError;
+use super::memory::TEMPLATE_MEMORY;
 use super::options::ParseOptions;
 use super::references::Reference;
 use super::template::Template;
@@ -108,7 +109,9 @@ impl Condition {
             Body::Nothing => Ok(true),
             Body::Text(template) => Ok(!template.render(contexts, host)?.is_empty()),
             Body::Expression { expression, offset } => {
-                let value = expression.evaluate(contexts, host).map_err(|error| error.shifted(*offset))?;
+                let value = expression
+                    .evaluate_within(contexts, host, TEMPLATE_MEMORY)
+                    .map_err(|error| error.shifted(*offset))?;
                 Ok(value.is_truthy())
             }
         }

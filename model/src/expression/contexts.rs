@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::value::{Object, Value};
+use super::collections::Object;
+use super::value::Value;
 
 /// The contexts by name (`github`, `matrix`, …), without case. A context that is not there is null.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -43,6 +44,13 @@ impl Contexts {
 impl From<Object> for Contexts {
     fn from(values: Object) -> Self {
         Self { values }
+    }
+}
+
+/// Each key of the object is a context.
+impl From<serde_json::Map<String, serde_json::Value>> for Contexts {
+    fn from(contexts: serde_json::Map<String, serde_json::Value>) -> Self {
+        contexts.into_iter().map(|(name, value)| (name, Value::from(value))).collect()
     }
 }
 

@@ -1,25 +1,31 @@
 //! From a tree to its value. Operands are evaluated only when they are needed, from left to right; the depth of the tree is limited, so
 //! recursion is too.
 
+use super::collections::{Array, Object};
 use super::contexts::{Contexts, Host};
-use super::error::{ErrorKind, ExpressionError};
+use super::error::ExpressionError;
 use super::lexer::Operator;
 use super::memory::{self, Counter, Exceeded, Memory};
 use super::tree::{Node, NodeId, NodeKind, Tree};
-use super::value::{Array, Object, Value};
+use super::value::Value;
 
-/// Evaluates `tree`, which was read from `source`.
+/// Evaluates `tree`, which was read from `source`, holding at most `limit` bytes.
 pub(super) fn evaluate(
     tree: &Tree,
     source: &str,
     contexts: &Contexts,
     host: &dyn Host,
+    limit: usize,
 ) -> Result<Value, ExpressionError> {
     let Some(root) = tree.root else {
         return Ok(Value::Null);
     };
-    let mut evaluator = Evaluator { tree, source, contexts, host, memory: Memory::default() };
-    evaluator.value(root, 0)
+    let mut evaluator = Evaluator { tree, source, contexts, host, memory: Memory::new(limit) };
+    match evaluator.value(root, 0)? {
+        // Only inside the expression does an index go on to each item.
+        Value::Array(array) => Ok(Value::Array(array.into_plain())),
+        value => Ok(value),
+    }
 }
 
 pub(super) struct Evaluator<'a> {
@@ -27,7 +33,7 @@ pub(super) struct Evaluator<'a> {
     source: &'a str,
     contexts: &'a Contexts,
     pub(super) host: &'a dyn Host,
-    memory: Memory,
+    pub(super) memory: Memory,
 }
 
 impl Evaluator<'_> {
@@ -61,9 +67,10 @@ impl Evaluator<'_> {
             NodeKind::Or(parts) => self.chain(parts, level, true)?,
         };
         let bytes = memory::value_bytes(&value) + items * memory::ITEM_BYTES;
-        // What comes out of a context belongs to the context; a primitive that was made here is all there is.
-        let borrowed = matches!(node.kind, NodeKind::NamedValue(_) | NodeKind::Index { .. });
-        let complete = value.is_primitive() && !borrowed;
+        // What is found in a context is not made here; any other primitive is all there is of its operands.
+        let found =
+            matches!(node.kind, NodeKind::NamedValue(_) | NodeKind::Index { .. }) && value != Value::Null;
+        let complete = value.is_primitive() && !found;
         self.memory.add(level, bytes, complete).map_err(|Exceeded| self.too_much(node))?;
         Ok(value)
     }
@@ -86,7 +93,7 @@ impl Evaluator<'_> {
         if object.is_primitive() {
             return Ok(if star { Array::filtered(Vec::new()).into() } else { Value::Null });
         }
-        let index = if star { Index::Star } else { Index::of(self.value(index, level + 1)?) };
+        let index = if star { Index::Star } else { Index::At(self.value(index, level + 1)?) };
         let found = match &object {
             Value::Array(array) if array.is_filtered() => {
                 let mut items = Vec::new();
@@ -108,10 +115,7 @@ impl Evaluator<'_> {
     }
 
     pub(super) fn too_much(&self, node: &Node) -> ExpressionError {
-        let message = format!(
-            "The maximum allowed memory size was exceeded while evaluating the following expression: {}",
-            self.source
-        );
+        let message = memory::exceeded(self.source);
         ExpressionError::evaluation(message, node.offset, self.source)
     }
 
@@ -126,9 +130,7 @@ impl Evaluator<'_> {
     }
 
     pub(super) fn fail(&self, message: String, node: &Node) -> ExpressionError {
-        let error = ExpressionError::evaluation(message, node.offset, self.source);
-        debug_assert_eq!(error.kind, ErrorKind::Evaluation);
-        error
+        ExpressionError::evaluation(message, node.offset, self.source)
     }
 }
 
@@ -155,10 +157,6 @@ enum Index {
 }
 
 impl Index {
-    fn of(value: Value) -> Self {
-        Self::At(value)
-    }
-
     /// The item of an array: the index as a number, rounded down; none below 0 and none for NaN.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
     fn item<'a>(&self, array: &'a Array) -> Option<&'a Value> {

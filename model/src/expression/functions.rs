@@ -6,7 +6,7 @@ use super::ignore_case;
 use super::json;
 use super::memory::{Counter, Exceeded};
 use super::options::Function;
-use super::tree::{Node, NodeId};
+use super::tree::{Node, NodeId, NodeKind, Tree};
 use super::value::Value;
 
 impl Evaluator<'_> {
@@ -26,8 +26,8 @@ impl Evaluator<'_> {
             Function::EndsWith => call.compare(ignore_case::ends_with),
             Function::Format => call.format(),
             Function::Join => call.join(),
-            Function::ToJson => call.to_json(),
-            Function::FromJson => call.from_json(),
+            Function::ToJson => call.write_json(),
+            Function::FromJson => call.read_json(),
             Function::HashFiles => call.hash_files(),
             Function::Always => Ok(Value::Bool(true)),
             Function::Cancelled => Ok(Value::Bool(call.evaluator.host.cancelled())),
@@ -135,7 +135,7 @@ impl Call<'_, '_, '_> {
                 separator = given.to_display_string();
             }
         }
-        let mut counter = Counter::default();
+        let mut counter = self.evaluator.memory.counter();
         let mut joined = String::new();
         for (at, item) in array.iter().enumerate() {
             if at > 0 {
@@ -150,18 +150,19 @@ impl Call<'_, '_, '_> {
     }
 
     /// `toJSON(value)`
-    fn to_json(&mut self) -> Result<Value, ExpressionError> {
+    fn write_json(&mut self) -> Result<Value, ExpressionError> {
         let value = self.argument(0)?;
-        let text = json::write(&value).map_err(|Exceeded| self.evaluator.too_much(self.node))?;
+        let text = json::write(&value, self.evaluator.memory.counter())
+            .map_err(|Exceeded| self.evaluator.too_much(self.node))?;
         Ok(Value::from(text))
     }
 
     /// `fromJSON(text)`
-    fn from_json(&mut self) -> Result<Value, ExpressionError> {
+    fn read_json(&mut self) -> Result<Value, ExpressionError> {
         let text = self.argument(0)?.to_display_string();
         match json::read(&text) {
             Ok(value) => Ok(value),
-            Err(reason) => self.fail(format!("Error parsing JSON when evaluating fromJson: {reason}")),
+            Err(reason) => self.fail(bad_json(&reason)),
         }
     }
 
@@ -181,10 +182,10 @@ impl Call<'_, '_, '_> {
         let supplied = self.arguments.len().saturating_sub(1);
         let pieces = match pieces(&pattern, supplied) {
             Ok(pieces) => pieces,
-            Err(what) => return self.fail(format!("The following format string {what}: {pattern}")),
+            Err(what) => return self.fail(bad_pattern(what, &pattern)),
         };
         let mut values: Vec<Option<Value>> = vec![None; supplied];
-        let mut counter = Counter::default();
+        let mut counter = self.evaluator.memory.counter();
         let mut formatted = String::new();
         for piece in pieces {
             match piece {
@@ -216,6 +217,32 @@ impl Call<'_, '_, '_> {
         }
         Ok(Value::from(formatted))
     }
+}
+
+fn bad_json(reason: &str) -> String {
+    format!("Error parsing JSON when evaluating fromJson: {reason}")
+}
+
+fn bad_pattern(what: &str, pattern: &str) -> String {
+    format!("The following format string {what}: {pattern}")
+}
+
+/// The errors of calls that fail for a literal parameter, whatever else is given.
+pub(super) fn certain_errors(tree: &Tree, source: &str) -> Vec<ExpressionError> {
+    let mut errors = Vec::new();
+    for node in &tree.nodes {
+        let NodeKind::Call { function, arguments, .. } = &node.kind else { continue };
+        let first = arguments.first().and_then(|&id| tree.get(id));
+        let Some(NodeKind::Literal(literal)) = first.map(|node| &node.kind) else { continue };
+        let text = literal.to_display_string();
+        let message = match function {
+            Function::Format => pieces(&text, arguments.len() - 1).err().map(|what| bad_pattern(what, &text)),
+            Function::FromJson => json::read(&text).err().map(|reason| bad_json(&reason)),
+            _ => None,
+        };
+        errors.extend(message.map(|message| ExpressionError::evaluation(message, node.offset, source)));
+    }
+    errors
 }
 
 /// A piece of a format string.

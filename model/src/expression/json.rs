@@ -6,8 +6,8 @@ use super::memory::{Counter, Exceeded};
 use super::value::Value;
 
 /// `value` as JSON over several lines, two blanks a level, numbers as in text; empty arrays and objects stay on their line.
-pub(super) fn write(value: &Value) -> Result<String, Exceeded> {
-    let mut writer = Writer::default();
+pub(super) fn write(value: &Value, counter: Counter) -> Result<String, Exceeded> {
+    let mut writer = Writer { text: String::new(), counter };
     writer.value(value, 0)?;
     Ok(writer.text)
 }
@@ -20,7 +20,6 @@ pub(super) fn read(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
-#[derive(Default)]
 struct Writer {
     text: String,
     counter: Counter,
@@ -45,6 +44,7 @@ impl Writer {
                 for (at, (key, item)) in object.iter().enumerate() {
                     self.line(at > 0, level + 1)?;
                     self.push(&quote(key))?;
+                    self.counter.add(": ".len() * 2)?;
                     self.text.push_str(": ");
                     self.value(item, level + 1)?;
                 }

@@ -31,8 +31,10 @@
 //! - Values of different kinds are compared as numbers; strings without case; arrays and objects are equal to themselves only.
 //! - A property that is not there is null, of whatever it is asked; keys are found without case.
 //! - `*` gives the values of an array or object; an index behind it goes to each of them, and those that do not have it are left out.
-//! - Limits: 21,000 UTF-16 units, a tree 50 levels deep (a chain of `&&` or `||` is one level), 1 MiB while evaluating.
+//! - Limits: 21,000 UTF-16 units, a tree 50 levels deep (a chain of `&&` or `||` is one level),
+//!   1 MiB while evaluating, 10 MiB for the value of a key in a workflow.
 
+mod collections;
 mod condition;
 mod contexts;
 mod error;
@@ -49,15 +51,18 @@ mod references;
 pub mod template;
 mod tree;
 mod value;
+mod value_json;
 
 use std::fmt;
 
+pub use collections::{Array, Object};
 pub use condition::{Condition, condition, condition_with};
 pub use contexts::{Contexts, Host, JobStatus};
 pub use error::{ErrorKind, ExpressionError};
+pub use memory::{EXPRESSION_MEMORY, TEMPLATE_MEMORY};
 pub use options::{AllowedFunction, ParseOptions};
 pub use references::{PathPart, Reference, ReferenceKind};
-pub use value::{Array, Object, Value};
+pub use value::Value;
 
 /// A parsed expression: the text inside `${{ }}`.
 ///
@@ -95,17 +100,36 @@ impl Expression {
         self.tree.root.is_none()
     }
 
-    /// The value.
+    /// The value, holding at most [`EXPRESSION_MEMORY`] while it is evaluated.
     ///
     /// # Errors
     /// Where a function refuses what it is given, where a host cannot hash files, and where the memory limit is passed.
     pub fn evaluate(&self, contexts: &Contexts, host: &dyn Host) -> Result<Value, ExpressionError> {
-        evaluator::evaluate(&self.tree, &self.source, contexts, host)
+        self.evaluate_within(contexts, host, EXPRESSION_MEMORY)
+    }
+
+    /// The value, holding at most `limit` bytes while it is evaluated.
+    ///
+    /// # Errors
+    /// As [`Expression::evaluate`].
+    pub fn evaluate_within(
+        &self,
+        contexts: &Contexts,
+        host: &dyn Host,
+        limit: usize,
+    ) -> Result<Value, ExpressionError> {
+        evaluator::evaluate(&self.tree, &self.source, contexts, host, limit)
     }
 
     /// The contexts and functions it uses, in the order of the text.
     pub fn references(&self) -> Vec<Reference> {
         references::of(&self.tree, &self.source)
+    }
+
+    /// What is certain to fail whenever it is evaluated: calls of `format` and `fromJSON` whose first parameter is a literal that they refuse.
+    /// Not an error of parsing, since the call may never be reached.
+    pub fn certain_errors(&self) -> Vec<ExpressionError> {
+        functions::certain_errors(&self.tree, &self.source)
     }
 
     /// Whether it asks how the job stands: `success()` is then not implied in an `if`.

@@ -4,7 +4,7 @@
 use super::error::{ErrorKind, ExpressionError, utf16_len};
 use super::lexer::{Lexer, Operator, Token, TokenKind};
 use super::options::{Function, ParseOptions};
-use super::tree::{NodeId, NodeKind, Tree};
+use super::tree::{Node, NodeId, NodeKind, Tree};
 use super::value::Value;
 
 /// The most levels a tree may have.
@@ -198,30 +198,26 @@ impl Parser<'_> {
         let parameters = self.operands.split_off(first);
         let height = 1 + self.tree.highest(&parameters);
         let node = self.operands.last().and_then(|&call| self.tree.nodes.get_mut(call));
-        let Some((node, offset)) = node.map(|node| (&mut node.kind, (node.offset, &mut node.height))) else {
+        let Some(Node { kind: NodeKind::Call { name, arguments, .. }, offset, height: node_height }) = node
+        else {
             return Err(self.error("Unexpected symbol", end));
         };
-        let (start, node_height) = offset;
-        let NodeKind::Call { function, name, arguments } = node else {
-            return Err(self.error("Unexpected symbol", end));
-        };
-        *node_height = height;
         *arguments = parameters;
-        let name_token =
-            Token { kind: TokenKind::Function, start, end: start + name.len(), value: Value::Null };
-        let is_case = *function == Function::Case;
-        let (_, fewest, most) =
-            self.options.function(self.raw(&name_token)).unwrap_or((Function::Case, 0, count));
+        *node_height = height;
+        let (start, end) = (*offset, *offset + name.len());
+        let name = Token { kind: TokenKind::Function, start, end, value: Value::Null };
+        let known = self.options.function(self.raw(&name));
+        let (function, fewest, most) = known.unwrap_or((Function::Case, 0, count));
         let wrong = if count < fewest {
             "Too few parameters supplied"
         } else if count > most {
             "Too many parameters supplied"
-        } else if is_case && count % 2 == 0 {
+        } else if function == Function::Case && count % 2 == 0 {
             "Even number of parameters supplied, requires an odd number of parameters"
         } else {
             return Ok(());
         };
-        Err(self.error(wrong, &name_token))
+        Err(self.error(wrong, &name))
     }
 
     /// The operand on top. The order of tokens makes sure there is one.

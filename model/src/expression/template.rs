@@ -4,12 +4,13 @@
 //! is; there is no way to escape `${{` but an expression: `${{ '${{' }}`. A template that is one expression and nothing else keeps the kind of its
 //! value; any other is a string.
 
+use super::Expression;
 use super::contexts::{Contexts, Host};
 use super::error::{ErrorKind, ExpressionError};
+use super::memory::{self, Counter, Exceeded, TEMPLATE_MEMORY};
 use super::options::ParseOptions;
 use super::references::Reference;
 use super::value::Value;
-use super::{Array, Expression};
 
 const OPEN: &str = "${{";
 
@@ -121,13 +122,12 @@ impl Template {
     /// The value: that of the expression where the template is one and nothing else, else the text of [`Template::render`].
     ///
     /// # Errors
-    /// The first expression that cannot be evaluated; the offset counts from the beginning of the template.
+    /// The first expression that cannot be evaluated, or with whose value the text passes [`TEMPLATE_MEMORY`]; the offset counts from the beginning of the template.
     pub fn evaluate(&self, contexts: &Contexts, host: &dyn Host) -> Result<Value, ExpressionError> {
         match self.segments.as_slice() {
-            [Segment::Expression { expression, offset }] => {
-                let value = expression.evaluate(contexts, host);
-                value.map(plain).map_err(|error| error.shifted(*offset))
-            }
+            [Segment::Expression { expression, offset }] => expression
+                .evaluate_within(contexts, host, TEMPLATE_MEMORY)
+                .map_err(|error| error.shifted(*offset)),
             _ => self.render(contexts, host).map(Value::from),
         }
     }
@@ -138,25 +138,24 @@ impl Template {
     /// As [`Template::evaluate`].
     pub fn render(&self, contexts: &Contexts, host: &dyn Host) -> Result<String, ExpressionError> {
         let mut rendered = String::new();
+        let mut counter = Counter::new(TEMPLATE_MEMORY);
         for segment in &self.segments {
             match segment {
                 Segment::Text(text) => rendered.push_str(text),
                 Segment::Expression { expression, offset } => {
-                    let value =
-                        expression.evaluate(contexts, host).map_err(|error| error.shifted(*offset))?;
-                    rendered.push_str(&value.to_display_string());
+                    let value = expression
+                        .evaluate_within(contexts, host, TEMPLATE_MEMORY)
+                        .map_err(|error| error.shifted(*offset))?;
+                    let text = value.to_display_string();
+                    counter.add_string(&text).map_err(|Exceeded| {
+                        let source = expression.source();
+                        ExpressionError::evaluation(memory::exceeded(source), 0, source).shifted(*offset)
+                    })?;
+                    rendered.push_str(&text);
                 }
             }
         }
         Ok(rendered)
-    }
-}
-
-/// What a `*` gave is an array like any other once its expression is done.
-fn plain(value: Value) -> Value {
-    match value {
-        Value::Array(array) if array.is_filtered() => Value::Array(array.iter().cloned().collect::<Array>()),
-        value => value,
     }
 }
 

@@ -170,7 +170,9 @@ fn write_literal(value: &Value, out: &mut fmt::Formatter<'_>) -> fmt::Result {
     match value {
         Value::Null => out.write_str("null"),
         Value::Bool(value) => write!(out, "{value}"),
-        Value::Number(value) if value.is_finite() => write!(out, "{value:?}"),
+        Value::Number(value) if value.is_finite() => {
+            out.write_str(format!("{value:?}").trim_end_matches(".0"))
+        }
         Value::Number(_) => out.write_str(&value.to_display_string()),
         Value::String(value) => write!(out, "'{}'", value.replace('\'', "''")),
         // No text is read as an array or object literal.
