@@ -5,6 +5,7 @@ use crate::ports::{Artifact, Lane, Stored};
 use cloud_code_model::ids::{AttemptId, RunId};
 use cloud_code_model::run::{Effect, Input, Outgoing, Run, StopReason};
 use std::time::Duration;
+use tracing::Instrument;
 
 /// What the container printed is kept up to this size.
 const MAX_CONTAINER_LOG: usize = 1024 * 1024;
@@ -12,30 +13,64 @@ const MAX_CONTAINER_LOG: usize = 1024 * 1024;
 /// Effects in one go; a run that wants more is put back in line, so that it can't hold a worker for ever.
 const MAX_EFFECTS: usize = 100;
 
-/// Executes what is due of a run's outbox.
+/// How long a claim lasts without being renewed; it is renewed before each effect.
+const CLAIM_SECONDS: i64 = 300;
+
+/// What became of a try to execute an outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Advanced {
+    /// Nothing is due any more.
+    Idle,
+    /// Something may still be due: come back soon.
+    Again,
+}
+
+/// Executes what is due of a run's outbox. The caller sees to it that this process does so for one run only once at a
+/// time; the claim sees to it among processes.
 ///
 /// # Errors
 /// When the store or the queue does not answer. An effect that fails is no error: it stays in the outbox with its reason.
-pub async fn advance(app: &App, id: &RunId) -> Result<(), AppError> {
+pub async fn advance(app: &App, id: &RunId) -> Result<Advanced, AppError> {
+    let claim = Input::Claim { by: app.worker.clone(), seconds: CLAIM_SECONDS };
+    let mut inputs = Vec::new();
     for _ in 0..MAX_EFFECTS {
-        let Some(Stored { run, .. }) = app.store.load(id).await? else { return Ok(()) };
-        let Some(outgoing) = run.next_due_effect(app.clock.now()).cloned() else { return Ok(()) };
-        let inputs = match execute(app, &run, &outgoing).await {
+        let Some(Stored { run, .. }) = app.store.load(id).await? else { return Ok(Advanced::Idle) };
+        let now = app.clock.now();
+        if inputs.is_empty() && run.next_due_effect(now).is_none() {
+            return Ok(Advanced::Idle);
+        }
+        // One write says both: how the last effect ended, and that we go on.
+        inputs.push(claim.clone());
+        let Some(Stored { run, .. }) = update::apply(app, id, &std::mem::take(&mut inputs)).await? else {
+            return Ok(Advanced::Idle);
+        };
+        if run.claim.as_ref().is_none_or(|claim| claim.by != app.worker) {
+            return Ok(Advanced::Again);
+        }
+        let Some(outgoing) = run.next_due_effect(app.clock.now()).cloned() else {
+            let release = Input::Release { by: app.worker.clone() };
+            let released = update::apply(app, id, &[release]).await?;
+            let more = released.is_some_and(|stored| stored.run.next_due_effect(app.clock.now()).is_some());
+            return Ok(if more { Advanced::Again } else { Advanced::Idle });
+        };
+        let span = tracing::info_span!("effect", run = %id, effect = %outgoing.effect.key());
+        match execute(app, &run, &outgoing).instrument(span).await {
             Ok(input) => {
                 tracing::debug!(run = %id, effect = %outgoing.effect.key(), "effect done");
                 // The effect's answer may replace the effect itself, so the record of its end comes first.
-                let mut inputs = vec![Input::EffectDone { id: outgoing.id }];
+                inputs.push(Input::EffectDone { id: outgoing.id });
                 inputs.extend(input);
-                inputs
             }
             Err(error) => {
-                tracing::warn!(run = %id, effect = %outgoing.effect.key(), tries = outgoing.tries + 1, %error, "effect failed");
-                vec![failure(&outgoing, &error)]
+                let tries = outgoing.tries + 1;
+                tracing::warn!(run = %id, effect = %outgoing.effect.key(), tries, %error, "effect failed");
+                inputs.push(failure(&outgoing, &error));
             }
-        };
-        update::apply(app, id, &inputs).await?;
+        }
     }
-    Ok(())
+    inputs.push(Input::Release { by: app.worker.clone() });
+    update::apply(app, id, &inputs).await?;
+    Ok(Advanced::Again)
 }
 
 fn failure(outgoing: &Outgoing, error: &AppError) -> Input {

@@ -45,6 +45,8 @@ pub struct App {
     pub secrets: Arc<dyn SecretStore>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// A name that stays the same over restarts and that no other worker has.
+    pub worker: String,
     /// What the operator chose.
     pub settings: Settings,
     /// Says which run was just saved, to whoever listens in this process.

@@ -2,7 +2,7 @@
 
 use super::outbox::{Effect, StopReason};
 use super::state::{
-    Attempt, AttemptState, CancelRequest, Check, Conclusion, Origin, Publication, ReportSummary, Run, RunStatus,
+    Attempt, AttemptState, CancelRequest, Check, Claim, Conclusion, Origin, Publication, ReportSummary, Run, RunStatus,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -118,6 +118,18 @@ pub enum Input {
         /// Which.
         check: Check,
     },
+    /// Somebody wants to execute the outbox.
+    Claim {
+        /// Who.
+        by: String,
+        /// For how long, in seconds.
+        seconds: i64,
+    },
+    /// Somebody is done with the outbox.
+    Release {
+        /// Who.
+        by: String,
+    },
     /// An effect has happened.
     EffectDone {
         /// See [`super::Outgoing::id`].
@@ -141,6 +153,14 @@ pub fn step(run: &mut Run, input: Input, now: Timestamp) {
     match input {
         Input::EffectDone { id } => run.effect_done(id),
         Input::EffectFailed { id, error, retry_after } => run.effect_failed(id, error, retry_after, now),
+        Input::Claim { by, seconds } => {
+            if run.claim.as_ref().is_none_or(|claim| claim.by == by || claim.until <= now) {
+                run.claim = Some(Claim { by, until: now + SignedDuration::from_secs(seconds) });
+            }
+        }
+        Input::Release { by } => {
+            run.claim.take_if(|claim| claim.by == by);
+        }
         Input::Commented { id } => run.comment = Some(id),
         Input::Checked { job, attempt, check } => {
             if let Some(attempt) = find(run, &job, attempt) {

@@ -328,6 +328,15 @@ pub struct CancelRequest {
     pub at: Timestamp,
 }
 
+/// The right to execute a run's outbox, for one at a time: two that post the same comment at once would both not find it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Who. The same name after a crash takes up its own claim again.
+    pub by: String,
+    /// Over then, whatever became of the claimer.
+    pub until: Timestamp,
+}
+
 /// One line of what happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HistoryEntry {
@@ -376,6 +385,8 @@ pub struct Run {
     pub jobs: Vec<Job>,
     /// The comment on the issue, once posted.
     pub comment: Option<u64>,
+    /// Who executes the outbox just now.
+    pub claim: Option<Claim>,
     /// What must still happen outside.
     pub outbox: Vec<Outgoing>,
     /// The number that the next effect gets.
@@ -439,6 +450,7 @@ impl Run {
             cancel: None,
             jobs: new.jobs.into_iter().map(job).collect(),
             comment: None,
+            claim: None,
             outbox: Vec::new(),
             next_effect: 1,
             history: Vec::new(),
