@@ -68,7 +68,11 @@ pub fn run_comment(run: &Run, public_url: Option<&str>) -> String {
     if let Some(report) = attempt.and_then(|attempt| attempt.report.as_ref()) {
         if run.is_over() {
             if let Some(summary) = &report.summary {
-                let _ = writeln!(out, "\n<details><summary>What the agent said</summary>\n\n{}\n\n</details>", quiet(summary));
+                let _ = writeln!(
+                    out,
+                    "\n<details><summary>What the agent said</summary>\n\n{}\n\n</details>",
+                    quiet(summary)
+                );
             }
         }
         if !report.steps.is_empty() {
@@ -91,7 +95,8 @@ pub fn run_comment(run: &Run, public_url: Option<&str>) -> String {
 }
 
 fn headline(run: &Run) -> String {
-    let publishing = run.jobs.iter().any(|job| job.attempts.last().is_some_and(|a| a.state == AttemptState::Publishing));
+    let publishing =
+        run.jobs.iter().any(|job| job.attempts.last().is_some_and(|a| a.state == AttemptState::Publishing));
     match (run.status, run.conclusion) {
         (RunStatus::Queued, _) => "🕓 **Queued.** An agent will start as soon as a runner is free.".to_owned(),
         (RunStatus::InProgress, _) if publishing => "⏫ **Publishing** the change.".to_owned(),
@@ -233,13 +238,18 @@ pub fn pull_body(run: &Run, attempt: &Attempt, change: &Change, public_url: Opti
 pub fn check_title(run: &Run, attempt: &Attempt) -> String {
     let conclusion = attempt.conclusion.map_or("unknown", Conclusion::as_str);
     let spent = cost(&run.usage());
-    let title = if spent.is_empty() { conclusion.to_owned() } else { format!("{conclusion} · {}", spent.join(" · ")) };
+    let title = if spent.is_empty() {
+        conclusion.to_owned()
+    } else {
+        format!("{conclusion} · {}", spent.join(" · "))
+    };
     title.chars().take(200).collect()
 }
 
 /// A check run's text.
 pub fn check_summary(run: &Run, attempt: &Attempt) -> String {
-    let mut out = format!("Run `{}` of workflow `{}` for #{}.\n", run.id, run.workflow.name, run.subject.number);
+    let mut out =
+        format!("Run `{}` of workflow `{}` for #{}.\n", run.id, run.workflow.name, run.subject.number);
     if let Some(report) = &attempt.report {
         for step in &report.steps {
             let conclusion = step.conclusion.as_deref().unwrap_or(&step.status);

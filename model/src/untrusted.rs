@@ -23,7 +23,11 @@ fn is_visible(c: char) -> bool {
     match c {
         '\n' | '\t' => true,
         // zero-width, joiners, directional marks, embeddings, isolates, invisible operators, BOM, soft hyphen
-        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{ad}' => false,
+        '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{feff}'
+        | '\u{ad}' => false,
         '\u{61c}' | '\u{180e}' | '\u{fff9}'..='\u{fffb}' => false,
         // tags, and the variation selectors that can carry hidden bytes
         '\u{e0000}'..='\u{e0fff}' => false,

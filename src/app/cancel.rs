@@ -36,7 +36,8 @@ pub async fn cancel(app: &App, id: &RunId, by: &str) -> Result<Cancelled, AppErr
 pub async fn settle_group(app: &App, run: &Run, cancel_in_progress: bool) -> Result<(), AppError> {
     let Some(group) = &run.group else { return Ok(()) };
     let mut active = app.store.active_in_group(&run.repository.full_name(), group).await?;
-    let stays = if cancel_in_progress { active.pop() } else { (!active.is_empty()).then(|| active.remove(0)) };
+    let stays =
+        if cancel_in_progress { active.pop() } else { (!active.is_empty()).then(|| active.remove(0)) };
     let Some(stays) = stays else { return Ok(()) };
     for other in active {
         let by = format!("run {stays} of the same concurrency group");

@@ -1,6 +1,8 @@
 //! Why a use case did not get through.
 
-use crate::ports::{ArtifactError, ForgeError, QueueError, RunnerError, SecretError, StoreError, WorkspaceError};
+use crate::ports::{
+    ArtifactError, ForgeError, QueueError, RunnerError, SecretError, StoreError, WorkspaceError,
+};
 use jiff::SignedDuration;
 
 /// What a port said, or our own bug.

@@ -2,8 +2,8 @@
 
 use super::{App, AppError, prompt, render, update};
 use crate::ports::{
-    Artifact, ArtifactError, Checkout, ForgeError, Launch, PreparedWorkspace, RemoteAccess, RunnerError, Scope,
-    SecretName, SecretText, WorkspaceError,
+    Artifact, ArtifactError, Checkout, ForgeError, Launch, PreparedWorkspace, RemoteAccess, RunnerError,
+    Scope, SecretName, SecretText, WorkspaceError,
 };
 use cloud_code_model::cli;
 use cloud_code_model::ids::AttemptId;
@@ -45,7 +45,8 @@ pub async fn launch(app: &App, attempt: &AttemptId, try_number: u32) -> Result<L
     };
     let over = matches!(input, Input::LaunchFailed { .. });
     let after = update::apply(app, &attempt.run, &[input]).await?;
-    let live = after.is_some_and(|stored| stored.run.attempt(attempt).is_some_and(|attempt| attempt.state.is_live()));
+    let live = after
+        .is_some_and(|stored| stored.run.attempt(attempt).is_some_and(|attempt| attempt.state.is_live()));
     if !over && !live {
         // Cancelled while we launched it; its Discard effect may have come too early to find the container.
         app.runner.remove(attempt).await?;
@@ -111,12 +112,18 @@ async fn start(app: &App, run: &Run, job: &Job, attempt: &AttemptId) -> Result<(
 
 /// Decides where the change starts and where it goes. An open pull request from our branch is gone on with; a branch of
 /// our name without one is somebody's memory of earlier work, and is left alone.
-async fn workspace(app: &App, run: &Run, attempt: &AttemptId) -> Result<(PreparedWorkspace, Origin), Failure> {
+async fn workspace(
+    app: &App,
+    run: &Run,
+    attempt: &AttemptId,
+) -> Result<(PreparedWorkspace, Origin), Failure> {
     let issue = app.forge.issue(&run.repository, run.subject.number).await?;
     let remote = app.forge.remote(&run.repository, RemoteAccess::Read).await?;
     let (from, branch, target) = match &issue.branches {
         // On a pull request: go on from its branch; onto it where it is one of ours, else with a pull request into it.
-        Some((head, base)) if head.starts_with("cloud-code/") => (Some(head.clone()), head.clone(), Some(base.clone())),
+        Some((head, base)) if head.starts_with("cloud-code/") => {
+            (Some(head.clone()), head.clone(), Some(base.clone()))
+        }
         Some((head, _)) => (Some(head.clone()), run.branch.clone(), Some(head.clone())),
         None => {
             let open = app.forge.open_pull(&run.repository, &run.branch).await?.is_some();
@@ -144,10 +151,7 @@ pub(super) type Environment = (Vec<(String, String)>, Vec<(String, SecretText)>)
 pub(super) async fn environment(app: &App, run: &Run, job: &Job) -> Result<Environment, AppError> {
     let mut env = vec![("CI".to_owned(), "true".to_owned()), ("CLOUD_CODE".to_owned(), "true".to_owned())];
     let mut secrets = Vec::new();
-    let scopes = [
-        Scope::parse(&run.repository.full_name()),
-        Scope::parse(&run.repository.owner),
-    ];
+    let scopes = [Scope::parse(&run.repository.full_name()), Scope::parse(&run.repository.owner)];
     for name in job.spec.clis(&app.settings.default_cli) {
         let Some(cli) = cli::find(name) else { continue };
         for setting in cli.settings {
@@ -173,7 +177,13 @@ pub(super) async fn environment(app: &App, run: &Run, job: &Job) -> Result<Envir
     Ok((env, secrets))
 }
 
-async fn tasking(app: &App, run: &Run, job: &Job, attempt: &AttemptId, origin: &Origin) -> Result<String, Failure> {
+async fn tasking(
+    app: &App,
+    run: &Run,
+    job: &Job,
+    attempt: &AttemptId,
+    origin: &Origin,
+) -> Result<String, Failure> {
     let issue = app.forge.issue(&run.repository, run.subject.number).await?;
     let comments = trusted_comments(app, run).await?;
     let cloud_code = &run.context["cloud_code"];
@@ -181,7 +191,8 @@ async fn tasking(app: &App, run: &Run, job: &Job, attempt: &AttemptId, origin: &
     let mut steps = Vec::new();
     for (n, step) in job.spec.steps.iter().enumerate() {
         let at = format!("{}: jobs.{}.steps[{n}]", run.workflow.path, job.key);
-        let mut with = render::inputs(&step.with, &contexts, &format!("{at}.with")).map_err(Failure::Never)?;
+        let mut with =
+            render::inputs(&step.with, &contexts, &format!("{at}.with")).map_err(Failure::Never)?;
         if step.uses.as_deref() == Some("agent") {
             let text = prompt::build(&prompt::Prompt {
                 repository: &run.repository.full_name(),
@@ -197,7 +208,8 @@ async fn tasking(app: &App, run: &Run, job: &Job, attempt: &AttemptId, origin: &
             with.entry("cli".to_owned()).or_insert_with(|| app.settings.default_cli.clone().into());
         }
         let env = render::env(&step.env, &contexts, &format!("{at}.env")).map_err(Failure::Never)?;
-        let run_text = step.run.as_deref().map(|text| render::text(text, &contexts, &format!("{at}.run"))).transpose();
+        let run_text =
+            step.run.as_deref().map(|text| render::text(text, &contexts, &format!("{at}.run"))).transpose();
         steps.push(task_step(step, with, env, run_text.map_err(Failure::Never)?));
     }
     let env_at = format!("{}: jobs.{}.env", run.workflow.path, job.key);
@@ -224,14 +236,22 @@ async fn tasking(app: &App, run: &Run, job: &Job, attempt: &AttemptId, origin: &
                 budget_usd: job.spec.budget_usd.or(app.settings.budget_usd),
                 silence_minutes: Some(app.settings.silence_minutes),
             },
-            author: Some(task::Author { name: app.settings.author.0.clone(), email: app.settings.author.1.clone() }),
+            author: Some(task::Author {
+                name: app.settings.author.0.clone(),
+                email: app.settings.author.1.clone(),
+            }),
             commit_message: Some(format!("{}\n\nFixes #{}", one_line(&issue.title, 72), issue.number)),
         }],
     };
     tasking.to_yaml().map_err(|error| Failure::Never(error.to_string()))
 }
 
-fn task_step(step: &Step, with: IndexMap<String, Value>, env: IndexMap<String, String>, run: Option<String>) -> task::Step {
+fn task_step(
+    step: &Step,
+    with: IndexMap<String, Value>,
+    env: IndexMap<String, String>,
+    run: Option<String>,
+) -> task::Step {
     task::Step {
         id: step.id.clone(),
         name: step.name.clone(),

@@ -23,7 +23,9 @@ pub async fn publish(app: &App, run: &Run, id: &AttemptId) -> Result<Option<Inpu
     match push(app, run, id, attempt, origin).await {
         Ok(Some(publication)) => Ok(Some(Input::Published { job, attempt: number, publication })),
         Ok(None) => Ok(Some(Input::NothingToPublish { job, attempt: number })),
-        Err(error) if error.may_heal() && !matches!(error, AppError::Workspace(WorkspaceError::Moved(_))) => Err(error),
+        Err(error) if error.may_heal() && !matches!(error, AppError::Workspace(WorkspaceError::Moved(_))) => {
+            Err(error)
+        }
         Err(AppError::Bug(bug)) => Err(AppError::Bug(bug)),
         Err(error) => Ok(Some(refused(error.to_string()))),
     }
@@ -41,13 +43,16 @@ async fn push(
         Ok(Some(bundle)) => bundle,
         Ok(None) => return Ok(None),
         Err(ArtifactError::TooLarge { size, limit, .. }) => {
-            let text = format!("the change has {size} bytes as a bundle; at most {limit} are accepted. Nothing was pushed");
+            let text = format!(
+                "the change has {size} bytes as a bundle; at most {limit} are accepted. Nothing was pushed"
+            );
             return Err(WorkspaceError::Rejected(text).into());
         }
         Err(error) => return Err(error.into()),
     };
     let job = run.job(&id.job).ok_or_else(|| AppError::Bug(format!("{id} has no job")))?;
-    let secrets: Vec<_> = launch::environment(app, run, job).await?.1.into_iter().map(|(_, value)| value).collect();
+    let secrets: Vec<_> =
+        launch::environment(app, run, job).await?.1.into_iter().map(|(_, value)| value).collect();
     let read = app.forge.remote(&run.repository, RemoteAccess::Read).await?;
     let policy = &app.settings.policy;
     let examined =

@@ -19,7 +19,8 @@ const MAX_STEPS: usize = 200;
 /// # Errors
 /// When the artifacts or the secrets can't be reached.
 pub async fn read(app: &App, run: &Run, attempt: &AttemptId) -> Result<Option<Input>, AppError> {
-    let refused = |reason: String| Input::ReportRefused { job: attempt.job.clone(), attempt: attempt.number, reason };
+    let refused =
+        |reason: String| Input::ReportRefused { job: attempt.job.clone(), attempt: attempt.number, reason };
     let bytes = match app.artifacts.read(attempt, Artifact::Report, MAX_REPORT).await {
         Ok(None) => return Ok(None),
         Ok(Some(bytes)) => bytes,
@@ -36,7 +37,11 @@ pub async fn read(app: &App, run: &Run, attempt: &AttemptId) -> Result<Option<In
         return Ok(None);
     }
     let masker = masker(app, run, attempt).await?;
-    Ok(Some(Input::Reported { job: attempt.job.clone(), attempt: attempt.number, report: summarise(&report, &masker) }))
+    Ok(Some(Input::Reported {
+        job: attempt.job.clone(),
+        attempt: attempt.number,
+        report: summarise(&report, &masker),
+    }))
 }
 
 /// Masks what was given to the attempt. The agent masks too; the container can't be relied upon for it.
@@ -78,7 +83,10 @@ fn summarise(report: &Report, masker: &Masker) -> ReportSummary {
                 conclusion: step.conclusion.as_ref().map(name),
             })
             .collect(),
-        has_changes: report.tasks.iter().any(|task| task.changes.as_ref().is_some_and(|changes| changes.bundle.is_some())),
+        has_changes: report
+            .tasks
+            .iter()
+            .any(|task| task.changes.as_ref().is_some_and(|changes| changes.bundle.is_some())),
         salvaged: report.salvaged,
         outputs: outputs
             .filter(|(name, _)| matches!(name.as_str(), "pr-title" | "pr-body"))

@@ -62,9 +62,10 @@ async fn orphans(app: &App, marked: &mut HashSet<AttemptId>) -> Result<usize, Ap
     for listed in app.runner.list().await? {
         let id = listed.attempt;
         let run = app.store.load(&id.run).await?.map(|stored| stored.run);
-        let wanted = run.as_ref().and_then(|run| run.attempt(&id)).is_some_and(|attempt| {
-            attempt.state != cloud_code_model::run::AttemptState::Done
-        });
+        let wanted = run
+            .as_ref()
+            .and_then(|run| run.attempt(&id))
+            .is_some_and(|attempt| attempt.state != cloud_code_model::run::AttemptState::Done);
         let discarding = run.as_ref().is_some_and(|run| !run.outbox.is_empty());
         if wanted || discarding {
             continue;

@@ -44,7 +44,11 @@ pub async fn check(app: &App, run: &Run, id: &AttemptId) -> Result<Option<Input>
     };
     let known = attempt.check.as_ref().map(|check| check.id);
     let number = final_answer(app.forge.put_check(&run.repository, known, &spec).await, "check run")?;
-    Ok(number.map(|number| Input::Checked { job: id.job.clone(), attempt: id.number, check: Check { id: number } }))
+    Ok(number.map(|number| Input::Checked {
+        job: id.job.clone(),
+        attempt: id.number,
+        check: Check { id: number },
+    }))
 }
 
 /// An answer that will not change is logged and let be: a run is not held up because its issue was deleted.
@@ -81,9 +85,15 @@ pub fn labels(run: &Run) -> LabelChange {
         (RunStatus::Queued, _) => Some(QUEUED),
         (RunStatus::InProgress, _) => Some(RUNNING),
         (RunStatus::Completed, Some(Conclusion::Cancelled | Conclusion::Skipped)) => None,
-        (RunStatus::Completed, Some(Conclusion::Success | Conclusion::NoChanges | Conclusion::NeedsInput)) => Some(DONE),
+        (
+            RunStatus::Completed,
+            Some(Conclusion::Success | Conclusion::NoChanges | Conclusion::NeedsInput),
+        ) => Some(DONE),
         (RunStatus::Completed, _) => Some(FAILED),
     };
     let remove = [QUEUED, RUNNING, DONE, FAILED].into_iter().filter(|label| Some(*label) != wanted);
-    LabelChange { add: wanted.into_iter().map(str::to_owned).collect(), remove: remove.map(str::to_owned).collect() }
+    LabelChange {
+        add: wanted.into_iter().map(str::to_owned).collect(),
+        remove: remove.map(str::to_owned).collect(),
+    }
 }

@@ -57,7 +57,9 @@ async fn observe(app: &App, run: &Run, id: &AttemptId, seen: Option<&mut Seen>) 
     }
     let observation = match status {
         ContainerStatus::Running => Observation::Running,
-        ContainerStatus::Exited { code, out_of_memory, detail } => Observation::Exited { code, out_of_memory, detail },
+        ContainerStatus::Exited { code, out_of_memory, detail } => {
+            Observation::Exited { code, out_of_memory, detail }
+        }
         ContainerStatus::Missing => Observation::Missing,
     };
     let probed = run.attempt(id).is_some_and(|attempt| attempt.probed);
@@ -76,7 +78,9 @@ impl Seen {
         let third = SignedDuration::from_secs(run.timing.lease_seconds / 3);
         let due = self.told_at.is_none_or(|told| now.duration_since(told) >= third);
         let changed = self.steps.as_ref().is_none_or(|last| last.steps != report.steps);
-        let news = report.conclusion.is_some() || changed || due && self.steps.as_ref().is_none_or(|last| last.sequence < report.sequence);
+        let news = report.conclusion.is_some()
+            || changed
+            || due && self.steps.as_ref().is_none_or(|last| last.sequence < report.sequence);
         if news {
             self.told_at = Some(now);
             self.steps = Some(report.clone());

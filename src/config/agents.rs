@@ -68,7 +68,8 @@ impl AgentsConfig {
             let problem = format!("there is no CLI `{default_cli}`; known are {}", cli::names());
             return Err(ConfigError { variable: "DEFAULT_CLI", problem });
         }
-        let protected = env.list("PROTECTED_PATHS").into_iter().map(|path| format!("{}/", path.trim_end_matches('/')));
+        let protected =
+            env.list("PROTECTED_PATHS").into_iter().map(|path| format!("{}/", path.trim_end_matches('/')));
         let policy = ChangePolicy {
             max_files: env.parsed("MAX_CHANGED_FILES", positive)?.unwrap_or(100),
             max_bytes: env.parsed("MAX_CHANGE_BYTES", positive)?.unwrap_or(4 << 20),

@@ -29,7 +29,8 @@ impl GitHubConfig {
             other => format!("{other}/api/v3"),
         });
         env.required("GITHUB_APP_ID")?;
-        let app_id = env.parsed("GITHUB_APP_ID", "a number: the App's id, not its client id")?.unwrap_or_default();
+        let app_id =
+            env.parsed("GITHUB_APP_ID", "a number: the App's id, not its client id")?.unwrap_or_default();
         Ok(Self {
             web_url,
             api_url: api_url.trim_end_matches('/').to_owned(),
@@ -57,7 +58,8 @@ fn private_key(env: &Environment) -> Result<SecretText, ConfigError> {
         }
     };
     if !pem.contains("PRIVATE KEY-----") {
-        let problem = "this is no PEM private key (it has no line `-----BEGIN … PRIVATE KEY-----`)".to_owned();
+        let problem =
+            "this is no PEM private key (it has no line `-----BEGIN … PRIVATE KEY-----`)".to_owned();
         return Err(ConfigError { variable, problem });
     }
     Ok(SecretText::new(pem))

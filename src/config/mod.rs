@@ -31,7 +31,11 @@ pub struct Environment(BTreeMap<String, String>);
 impl Environment {
     /// The process's environment.
     pub fn of_process() -> Self {
-        Self(std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect())
+        Self(
+            std::env::vars_os()
+                .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+                .collect(),
+        )
     }
 
     /// The value of a variable that stands in [`VARIABLES`]; an empty one counts as unset; its default where it has one.
@@ -44,17 +48,25 @@ impl Environment {
 
     fn required(&self, name: &'static str) -> Result<String, ConfigError> {
         self.get(name).ok_or_else(|| {
-            let meaning = VARIABLES.iter().find(|variable| variable.name == name).map_or("", |variable| variable.meaning);
+            let meaning = VARIABLES
+                .iter()
+                .find(|variable| variable.name == name)
+                .map_or("", |variable| variable.meaning);
             ConfigError { variable: name, problem: format!("it must be set: {meaning}") }
         })
     }
 
-    fn parsed<T: std::str::FromStr>(&self, name: &'static str, expected: &str) -> Result<Option<T>, ConfigError> {
+    fn parsed<T: std::str::FromStr>(
+        &self,
+        name: &'static str,
+        expected: &str,
+    ) -> Result<Option<T>, ConfigError> {
         self.get(name)
             .map(|value| {
-                value
-                    .parse()
-                    .map_err(|_| ConfigError { variable: name, problem: format!("`{value}` is not {expected}") })
+                value.parse().map_err(|_| ConfigError {
+                    variable: name,
+                    problem: format!("`{value}` is not {expected}"),
+                })
             })
             .transpose()
     }

@@ -23,14 +23,17 @@ impl ServerConfig {
         let listen = env.parsed("LISTEN_ADDR", "an address and a port, such as 127.0.0.1:8080")?;
         let tokens = env.list("API_TOKENS");
         if tokens.iter().any(|token| token.len() < 16) {
-            let problem = "a token has less than 16 characters; make one with `openssl rand -hex 24`".to_owned();
+            let problem =
+                "a token has less than 16 characters; make one with `openssl rand -hex 24`".to_owned();
             return Err(ConfigError { variable: "API_TOKENS", problem });
         }
         Ok(Self {
             listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             public_url: env.get("PUBLIC_URL").map(|url| url.trim_end_matches('/').to_owned()),
             api_tokens: tokens.into_iter().map(SecretText::new).collect(),
-            sweep: Duration::from_secs(env.parsed("SWEEP_SECONDS", "a number of seconds")?.unwrap_or(60).max(1)),
+            sweep: Duration::from_secs(
+                env.parsed("SWEEP_SECONDS", "a number of seconds")?.unwrap_or(60).max(1),
+            ),
         })
     }
 }

@@ -22,13 +22,18 @@ impl StorageConfig {
             variable: "DATA_DIR",
             problem: format!("`{}` is no usable path: {error}", data_dir.display()),
         })?;
-        let database_url =
-            env.get("DATABASE_URL").unwrap_or_else(|| format!("sqlite:{}", data_dir.join("cloud-code.db").display()));
+        let database_url = env
+            .get("DATABASE_URL")
+            .unwrap_or_else(|| format!("sqlite:{}", data_dir.join("cloud-code.db").display()));
         if !database_url.starts_with("sqlite:") {
             let scheme = database_url.split(':').next().unwrap_or_default();
             let problem = format!("`{scheme}:` is not supported by this version; use sqlite:PATH");
             return Err(ConfigError { variable: "DATABASE_URL", problem });
         }
-        Ok(Self { data_dir, database_url, secrets_key: env.get("CLOUD_CODE_SECRETS_KEY").map(SecretText::new) })
+        Ok(Self {
+            data_dir,
+            database_url,
+            secrets_key: env.get("CLOUD_CODE_SECRETS_KEY").map(SecretText::new),
+        })
     }
 }

@@ -242,7 +242,8 @@ async fn launching_one(shared: Arc<Shared>, message: Leased) {
         shared.free_slot();
         return;
     };
-    let span = tracing::info_span!("launch", run = %attempt.run, job = %attempt.job, attempt = attempt.number);
+    let span =
+        tracing::info_span!("launch", run = %attempt.run, job = %attempt.job, attempt = attempt.number);
     let work = launch::launch(&shared.app, &attempt, message.receives).instrument(span);
     match keep_leased(&shared, &message, work).await {
         Ok(Launched::Watch) => {
@@ -266,7 +267,8 @@ async fn launching_one(shared: Arc<Shared>, message: Leased) {
 async fn watching(shared: Arc<Shared>, attempt: AttemptId) {
     let first = shared.watched.lock().unwrap_or_else(PoisonError::into_inner).insert(attempt.clone());
     if first {
-        let span = tracing::info_span!("watch", run = %attempt.run, job = %attempt.job, attempt = attempt.number);
+        let span =
+            tracing::info_span!("watch", run = %attempt.run, job = %attempt.job, attempt = attempt.number);
         let watched = async {
             while let Err(error) = watch::watch(&shared.app, &attempt).await {
                 tracing::error!(%error, "the store does not answer");

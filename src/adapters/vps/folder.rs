@@ -2,7 +2,8 @@
 //! Comments, labels and check runs have nowhere to go and are dropped; the terminal shows the run instead.
 
 use crate::ports::{
-    CheckSpec, Comment, Forge, ForgeError, Issue, LabelChange, PullSpec, Remote, RemoteAccess, RepositoryInfo, WorkflowFile,
+    CheckSpec, Comment, Forge, ForgeError, Issue, LabelChange, PullSpec, Remote, RemoteAccess,
+    RepositoryInfo, WorkflowFile,
 };
 use async_trait::async_trait;
 use cloud_code_model::ids::digest;
@@ -53,7 +54,8 @@ impl Forge for FolderForge {
 
     async fn workflows(&self, _: &Repository) -> Result<Vec<WorkflowFile>, ForgeError> {
         let folder = self.folder.join(".cloud-code");
-        let unreadable = |error: std::io::Error| ForgeError::Unavailable(format!("{}: {error}", folder.display()));
+        let unreadable =
+            |error: std::io::Error| ForgeError::Unavailable(format!("{}: {error}", folder.display()));
         let mut entries = match tokio::fs::read_dir(&folder).await {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -82,7 +84,14 @@ impl Forge for FolderForge {
         Ok(Remote { key: format!("folder/local/{}", digest(&[&url])), url, token: None })
     }
 
-    async fn put_comment(&self, _: &Repository, _: u64, _: &str, known: Option<u64>, _: &str) -> Result<u64, ForgeError> {
+    async fn put_comment(
+        &self,
+        _: &Repository,
+        _: u64,
+        _: &str,
+        known: Option<u64>,
+        _: &str,
+    ) -> Result<u64, ForgeError> {
         Ok(known.unwrap_or(1))
     }
 

@@ -108,7 +108,11 @@ pub(super) async fn verdict(app: &App, trigger: &Trigger) -> Result<Verdict, App
         }
     }
     if let Some(word) = &trigger.unknown {
-        let known = command::KNOWN.iter().map(|word| format!("`/cloud-code {word}`")).collect::<Vec<_>>().join(" and ");
+        let known = command::KNOWN
+            .iter()
+            .map(|word| format!("`/cloud-code {word}`"))
+            .collect::<Vec<_>>()
+            .join(" and ");
         return Ok(Verdict::Refuse(match word.as_str() {
             "" => format!("there is no command; known are {known}"),
             word => format!("`{word}` is no command; known are {known}"),

@@ -36,7 +36,15 @@ pub async fn handle(app: &App, delivery: &Delivery) -> Result<(), AppError> {
             let runs = cancel_all(app, &trigger).await?;
             let text = comments::cancelled_by_command(&trigger.actor, runs.len());
             reply(app, delivery, &trigger, &text).await?;
-            record(app, delivery, Some(&payload), "cancelled", format!("{} run(s) cancelled", runs.len()), runs).await
+            record(
+                app,
+                delivery,
+                Some(&payload),
+                "cancelled",
+                format!("{} run(s) cancelled", runs.len()),
+                runs,
+            )
+            .await
         }
         Verdict::Refuse(reason) => refuse(app, delivery, &payload, &trigger, reason).await,
     }
@@ -108,7 +116,9 @@ async fn cancel_all(app: &App, trigger: &Trigger) -> Result<Vec<RunId>, AppError
     for id in app.store.active(10_000).await? {
         let Some(stored) = app.store.load(&id).await? else { continue };
         let run = stored.run;
-        if run.repository.full_name() == trigger.repository.full_name() && run.subject.number == trigger.number {
+        if run.repository.full_name() == trigger.repository.full_name()
+            && run.subject.number == trigger.number
+        {
             cancel::cancel(app, &id, &trigger.actor).await?;
             cancelled.push(id);
         }

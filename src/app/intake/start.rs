@@ -60,7 +60,11 @@ pub(super) async fn workflows(
 ///
 /// # Errors
 /// When the store or the queue does not answer.
-pub async fn start(app: &App, spec: &StartSpec, workflow: Workflow) -> Result<Result<RunId, String>, AppError> {
+pub async fn start(
+    app: &App,
+    spec: &StartSpec,
+    workflow: Workflow,
+) -> Result<Result<RunId, String>, AppError> {
     if let Err(problem) = runnable(app, &workflow) {
         return Ok(Err(problem));
     }
@@ -74,7 +78,8 @@ pub async fn start(app: &App, spec: &StartSpec, workflow: Workflow) -> Result<Re
         },
     };
     let semantic_key = format!("{} {}", spec.semantic_key, workflow.path);
-    let cancel_in_progress = workflow.concurrency.as_ref().is_some_and(|concurrency| concurrency.cancel_in_progress);
+    let cancel_in_progress =
+        workflow.concurrency.as_ref().is_some_and(|concurrency| concurrency.cancel_in_progress);
     let new = NewRun {
         repository: spec.repository.clone(),
         subject: Subject {
@@ -120,7 +125,12 @@ fn runnable(app: &App, workflow: &Workflow) -> Result<(), String> {
     for job in &workflow.jobs {
         for name in job.clis(&app.settings.default_cli) {
             if cli::find(name).is_none() {
-                return Err(format!("{}: jobs.{}: there is no CLI `{name}`; known are {}", workflow.path, job.key, cli::names()));
+                return Err(format!(
+                    "{}: jobs.{}: there is no CLI `{name}`; known are {}",
+                    workflow.path,
+                    job.key,
+                    cli::names()
+                ));
             }
         }
         if let Some(runs_on) = &job.runs_on {
