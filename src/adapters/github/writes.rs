@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(cut("short", 5, "<!-- m -->"), "short");
         let long = format!("{}<!-- m -->", "é".repeat(300));
         let text = cut(&long, 200, "<!-- m -->");
-        assert_eq!(text.chars().count(), 199);
+        assert_eq!(text.chars().count(), 200);
         assert!(text.ends_with("<!-- m -->") && text.contains("(cut: too long for GitHub)"));
         let text = cut(&format!("<!-- m -->{long}"), 200, "<!-- m -->");
         assert_eq!(text.matches("<!-- m -->").count(), 1);
