@@ -1,1 +1,5 @@
-//! placeholder
+//! Git without the git program.
+mod pktline;
+#[cfg(feature = "server")]
+pub mod server;
+mod setup;
