@@ -1,1 +1,3 @@
 //! entry
+
+pub mod cli;
