@@ -2,7 +2,8 @@
 
 use super::outbox::{Effect, StopReason};
 use super::state::{
-    Attempt, AttemptState, CancelRequest, Check, Conclusion, Origin, Publication, ReportSummary, Run, RunStatus,
+    Attempt, AttemptState, CancelRequest, Check, Claim, Conclusion, Origin, Publication, ReportSummary, Run,
+    RunStatus,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -118,6 +119,18 @@ pub enum Input {
         /// Which.
         check: Check,
     },
+    /// Somebody wants to execute the outbox.
+    Claim {
+        /// Who.
+        by: String,
+        /// For how long, in seconds.
+        seconds: i64,
+    },
+    /// Somebody is done with the outbox.
+    Release {
+        /// Who.
+        by: String,
+    },
     /// An effect has happened.
     EffectDone {
         /// See [`super::Outgoing::id`].
@@ -141,6 +154,14 @@ pub fn step(run: &mut Run, input: Input, now: Timestamp) {
     match input {
         Input::EffectDone { id } => run.effect_done(id),
         Input::EffectFailed { id, error, retry_after } => run.effect_failed(id, error, retry_after, now),
+        Input::Claim { by, seconds } => {
+            if run.claim.as_ref().is_none_or(|claim| claim.by == by || claim.until <= now) {
+                run.claim = Some(Claim { by, until: now + SignedDuration::from_secs(seconds) });
+            }
+        }
+        Input::Release { by } => {
+            run.claim.take_if(|claim| claim.by == by);
+        }
         Input::Commented { id } => run.comment = Some(id),
         Input::Checked { job, attempt, check } => {
             if let Some(attempt) = find(run, &job, attempt) {
@@ -175,7 +196,8 @@ fn current<'a>(run: &'a mut Run, job: &str, number: u32) -> Option<&'a mut Attem
 fn launched(run: &mut Run, job: &str, number: u32, handle: String, origin: Origin, now: Timestamp) {
     let timing = run.timing;
     let minutes = run.job(job).map_or(0.0, |job| job.spec.timeout_minutes);
-    let Some(attempt) = current(run, job, number).filter(|attempt| attempt.state == AttemptState::Queued) else {
+    let Some(attempt) = current(run, job, number).filter(|attempt| attempt.state == AttemptState::Queued)
+    else {
         return;
     };
     attempt.state = AttemptState::Starting;
@@ -280,11 +302,13 @@ fn observed(run: &mut Run, job: &str, number: u32, observation: Observation, now
         (Observation::Missing, None) => {
             (Conclusion::Failure, Some("the runner lost the container before it had reported".to_owned()))
         }
-        (Observation::Exited { out_of_memory: true, .. }, None) => {
-            (Conclusion::Failure, Some("out of memory: the container reached its memory limit and was killed".to_owned()))
-        }
+        (Observation::Exited { out_of_memory: true, .. }, None) => (
+            Conclusion::Failure,
+            Some("out of memory: the container reached its memory limit and was killed".to_owned()),
+        ),
         (Observation::Exited { code, detail, .. }, None) => {
-            let code = code.map_or("without an exit code".to_owned(), |code| format!("with exit code {code}"));
+            let code =
+                code.map_or("without an exit code".to_owned(), |code| format!("with exit code {code}"));
             let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
             (Conclusion::Failure, Some(format!("the container ended {code} before it had reported{detail}")))
         }
@@ -312,7 +336,8 @@ fn retry(run: &mut Run, job: &str, number: u32, reason: &str, now: Timestamp) ->
 }
 
 fn published(run: &mut Run, job: &str, number: u32, publication: Publication, now: Timestamp) {
-    let Some(attempt) = current(run, job, number).filter(|attempt| attempt.state == AttemptState::Publishing) else {
+    let Some(attempt) = current(run, job, number).filter(|attempt| attempt.state == AttemptState::Publishing)
+    else {
         return;
     };
     let conclusion = attempt.conclusion.unwrap_or(Conclusion::Success);
@@ -326,7 +351,8 @@ fn published(run: &mut Run, job: &str, number: u32, publication: Publication, no
 }
 
 fn nothing_to_publish(run: &mut Run, job: &str, number: u32, now: Timestamp) {
-    let Some(attempt) = current(run, job, number).filter(|attempt| attempt.state == AttemptState::Publishing) else {
+    let Some(attempt) = current(run, job, number).filter(|attempt| attempt.state == AttemptState::Publishing)
+    else {
         return;
     };
     let conclusion = match attempt.conclusion {
@@ -354,7 +380,9 @@ fn cancel(run: &mut Run, by: String, now: Timestamp) {
         let number = attempt.number;
         match attempt.state {
             AttemptState::Queued => end_attempt(run, &key, number, Conclusion::Cancelled, None, now),
-            AttemptState::Starting | AttemptState::Running => stop(run, &key, number, StopReason::Cancelled, now),
+            AttemptState::Starting | AttemptState::Running => {
+                stop(run, &key, number, StopReason::Cancelled, now)
+            }
             // The stop that is under way ends as a cancel; a push that is under way is not torn apart.
             AttemptState::Stopping => {
                 if let Some(attempt) = current(run, &key, number) {

@@ -328,6 +328,15 @@ pub struct CancelRequest {
     pub at: Timestamp,
 }
 
+/// The right to execute a run's outbox, for one at a time: two that post the same comment at once would both not find it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Who. The same name after a crash takes up its own claim again.
+    pub by: String,
+    /// Over then, whatever became of the claimer.
+    pub until: Timestamp,
+}
+
 /// One line of what happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HistoryEntry {
@@ -376,6 +385,8 @@ pub struct Run {
     pub jobs: Vec<Job>,
     /// The comment on the issue, once posted.
     pub comment: Option<u64>,
+    /// Who executes the outbox just now.
+    pub claim: Option<Claim>,
     /// What must still happen outside.
     pub outbox: Vec<Outgoing>,
     /// The number that the next effect gets.
@@ -439,11 +450,15 @@ impl Run {
             cancel: None,
             jobs: new.jobs.into_iter().map(job).collect(),
             comment: None,
+            claim: None,
             outbox: Vec::new(),
             next_effect: 1,
             history: Vec::new(),
         };
-        run.note(now, format!("queued by {} ({} {})", run.trigger.actor, run.trigger.event, run.trigger.action));
+        run.note(
+            now,
+            format!("queued by {} ({} {})", run.trigger.actor, run.trigger.event, run.trigger.action),
+        );
         for key in run.jobs.iter().map(|job| job.key.clone()).collect::<Vec<_>>() {
             run.emit(Effect::Launch { job: key, attempt: 1 }, now);
         }
@@ -546,7 +561,9 @@ impl Attempt {
     fn next_timer(&self, timing: &Timing) -> Option<Timestamp> {
         match self.state {
             AttemptState::Queued => Some(self.created_at + SignedDuration::from_secs(timing.queue_seconds)),
-            AttemptState::Starting | AttemptState::Running => self.lease_until.into_iter().chain(self.deadline).min(),
+            AttemptState::Starting | AttemptState::Running => {
+                self.lease_until.into_iter().chain(self.deadline).min()
+            }
             AttemptState::Stopping => self.deadline,
             AttemptState::Publishing | AttemptState::Done => None,
         }

@@ -1,4 +1,4 @@
-//! The commands that talk to a server.
+//! The command line.
 
 mod client;
 pub mod runs;
