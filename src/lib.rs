@@ -9,4 +9,5 @@ pub mod comments;
 pub mod config;
 pub mod entry;
 pub mod http;
+pub mod metrics;
 pub mod ports;
