@@ -5,3 +5,5 @@ mod queue;
 mod runner;
 mod secrets;
 mod store;
+
+pub use runner::MemoryRunner;
