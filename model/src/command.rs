@@ -26,8 +26,7 @@ pub const KNOWN: &[&str] = &["run", "cancel"];
 ///
 /// Only the very beginning counts: a quoted (`> /cloud-code`) or indented-code command is talk about a command.
 pub fn parse(comment: &str) -> Option<Command> {
-    let rest =
-        comment.trim_start_matches('\u{feff}').trim_start_matches(['\n', '\r']).strip_prefix(PREFIX)?;
+    let rest = comment.trim_start_matches('\u{feff}').trim_start_matches(['\n', '\r']).strip_prefix(PREFIX)?;
     if !(rest.is_empty() || rest.starts_with(char::is_whitespace)) {
         return None;
     }

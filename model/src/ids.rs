@@ -82,14 +82,7 @@ mod tests {
         assert_eq!(id, RunId::derive("d-1", ".cloud-code/fix.yml"));
         assert_ne!(id, RunId::derive("d-1", ".cloud-code/fix2.yml"));
         assert_eq!(RunId::parse(id.as_str()), Some(id));
-        for bad in [
-            "",
-            "r-",
-            "r-ABCDEFABCDEFABCDEFAB",
-            "r-0123456789012345678",
-            "x-01234567890123456789",
-            "r-../../../../../../a",
-        ] {
+        for bad in ["", "r-", "r-ABCDEFABCDEFABCDEFAB", "r-0123456789012345678", "x-01234567890123456789", "r-../../../../../../a"] {
             assert_eq!(RunId::parse(bad), None, "{bad}");
         }
     }

@@ -86,14 +86,9 @@ mod tests {
 
     #[test]
     fn write_access_is_what_starts_a_run() {
-        for (role, may) in [
-            ("none", false),
-            ("read", false),
-            ("triage", false),
-            ("write", true),
-            ("maintain", true),
-            ("admin", true),
-        ] {
+        for (role, may) in
+            [("none", false), ("read", false), ("triage", false), ("write", true), ("maintain", true), ("admin", true)]
+        {
             assert_eq!(Permission::parse(role).is_some_and(Permission::may_start), may, "{role}");
         }
         assert_eq!(Permission::parse("some-custom-role"), None);

@@ -64,16 +64,10 @@ pub enum ArtifactError {
 #[async_trait]
 pub trait Artifacts: Send + Sync {
     /// Puts a file where the attempt, or a reader after it, finds it. Whole or not at all.
-    async fn write(&self, attempt: &AttemptId, artifact: Artifact, bytes: &[u8])
-    -> Result<(), ArtifactError>;
+    async fn write(&self, attempt: &AttemptId, artifact: Artifact, bytes: &[u8]) -> Result<(), ArtifactError>;
 
     /// Reads a file, the attempt's present one or the one kept after it; `None` when there is none.
-    async fn read(
-        &self,
-        attempt: &AttemptId,
-        artifact: Artifact,
-        limit: u64,
-    ) -> Result<Option<Vec<u8>>, ArtifactError>;
+    async fn read(&self, attempt: &AttemptId, artifact: Artifact, limit: u64) -> Result<Option<Vec<u8>>, ArtifactError>;
 
     /// Reads up to `limit` bytes from `offset` on, for following a log; empty at the end or when there is none.
     async fn read_from(

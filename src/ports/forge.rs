@@ -196,28 +196,17 @@ pub trait Forge: Send + Sync {
     ) -> Result<u64, ForgeError>;
 
     /// Puts labels on and takes labels off.
-    async fn change_labels(
-        &self,
-        repository: &Repository,
-        number: u64,
-        change: &LabelChange,
-    ) -> Result<(), ForgeError>;
+    async fn change_labels(&self, repository: &Repository, number: u64, change: &LabelChange) -> Result<(), ForgeError>;
 
     /// The open pull request from a branch of this repository, if there is one.
-    async fn open_pull(&self, repository: &Repository, head: &str)
-    -> Result<Option<PullRequest>, ForgeError>;
+    async fn open_pull(&self, repository: &Repository, head: &str) -> Result<Option<PullRequest>, ForgeError>;
 
     /// Makes an open pull request from `head` to `base` exist with this title and text (an existing one's title, and
     /// what people wrote in it, stay; the text between our markers is renewed).
     async fn put_pull(&self, repository: &Repository, spec: &PullSpec) -> Result<PullRequest, ForgeError>;
 
     /// Makes a completed check run exist on the commit. Returns its number.
-    async fn put_check(
-        &self,
-        repository: &Repository,
-        known: Option<u64>,
-        spec: &CheckSpec,
-    ) -> Result<u64, ForgeError>;
+    async fn put_check(&self, repository: &Repository, known: Option<u64>, spec: &CheckSpec) -> Result<u64, ForgeError>;
 
     /// Whether our credentials are accepted; says who we are and what we lack.
     async fn check(&self) -> Result<String, ForgeError>;

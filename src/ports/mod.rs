@@ -16,11 +16,10 @@ pub use artifacts::{Artifact, ArtifactError, Artifacts};
 pub use clock::{Clock, SystemClock};
 pub use delivery::Delivery;
 pub use forge::{
-    CheckSpec, Comment, Forge, ForgeError, Issue, LabelChange, PullSpec, RemoteAccess, RepositoryInfo,
-    WorkflowFile,
+    CheckSpec, Comment, Forge, ForgeError, Issue, LabelChange, PullSpec, RemoteAccess, RepositoryInfo, WorkflowFile,
 };
 pub use queue::{Depth, Lane, Leased, Pushed, Queue, QueueError, Receipt};
 pub use runner::{ContainerStatus, Launch, Limits, Listed, Runner, RunnerError};
 pub use secrets::{Scope, SecretError, SecretName, SecretStore, SecretText};
 pub use store::{Decision, Page, RunFilter, RunSummary, Saved, Store, StoreError, Stored};
-pub use workspaces::{Change, ChangedFile, Checkout, PreparedWorkspace, Remote, WorkspaceError, Workspaces};
+pub use workspaces::{Change, Checkout, ChangedFile, PreparedWorkspace, Remote, WorkspaceError, Workspaces};

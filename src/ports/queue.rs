@@ -83,18 +83,11 @@ pub enum QueueError {
 pub trait Queue: Send + Sync {
     /// Puts a message in, visible after `delay`. When this returns [`Pushed::New`], the message has been synced to disk
     /// (or is as durable as the service makes it). Keys are remembered for at least seven days after the message is done.
-    async fn push(&self, lane: Lane, key: &str, body: Vec<u8>, delay: Duration)
-    -> Result<Pushed, QueueError>;
+    async fn push(&self, lane: Lane, key: &str, body: Vec<u8>, delay: Duration) -> Result<Pushed, QueueError>;
 
     /// Takes up to `max` messages for `visibility`, oldest first, waiting up to `wait` while there are none. No message
     /// is leased to two callers at once, within one process or among several.
-    async fn lease(
-        &self,
-        lane: Lane,
-        max: usize,
-        visibility: Duration,
-        wait: Duration,
-    ) -> Result<Vec<Leased>, QueueError>;
+    async fn lease(&self, lane: Lane, max: usize, visibility: Duration, wait: Duration) -> Result<Vec<Leased>, QueueError>;
 
     /// Makes the lease last `visibility` from now.
     async fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<(), QueueError>;

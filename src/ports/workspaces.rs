@@ -136,12 +136,7 @@ pub trait Workspaces: Send + Sync {
     ) -> Result<(), WorkspaceError>;
 
     /// A unified diff of an examined change, at most `max_bytes`.
-    async fn diff(
-        &self,
-        attempt: &AttemptId,
-        change: &Change,
-        max_bytes: usize,
-    ) -> Result<String, WorkspaceError>;
+    async fn diff(&self, attempt: &AttemptId, change: &Change, max_bytes: usize) -> Result<String, WorkspaceError>;
 
     /// Removes the attempt's checkout and quarantine. Idempotent.
     async fn discard(&self, attempt: &AttemptId) -> Result<(), WorkspaceError>;

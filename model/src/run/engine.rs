@@ -2,8 +2,7 @@
 
 use super::outbox::{Effect, StopReason};
 use super::state::{
-    Attempt, AttemptState, CancelRequest, Check, Conclusion, Origin, Publication, ReportSummary, Run,
-    RunStatus,
+    Attempt, AttemptState, CancelRequest, Check, Conclusion, Origin, Publication, ReportSummary, Run, RunStatus,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -176,8 +175,7 @@ fn current<'a>(run: &'a mut Run, job: &str, number: u32) -> Option<&'a mut Attem
 fn launched(run: &mut Run, job: &str, number: u32, handle: String, origin: Origin, now: Timestamp) {
     let timing = run.timing;
     let minutes = run.job(job).map_or(0.0, |job| job.spec.timeout_minutes);
-    let Some(attempt) = current(run, job, number).filter(|attempt| attempt.state == AttemptState::Queued)
-    else {
+    let Some(attempt) = current(run, job, number).filter(|attempt| attempt.state == AttemptState::Queued) else {
         return;
     };
     attempt.state = AttemptState::Starting;
@@ -282,13 +280,11 @@ fn observed(run: &mut Run, job: &str, number: u32, observation: Observation, now
         (Observation::Missing, None) => {
             (Conclusion::Failure, Some("the runner lost the container before it had reported".to_owned()))
         }
-        (Observation::Exited { out_of_memory: true, .. }, None) => (
-            Conclusion::Failure,
-            Some("out of memory: the container reached its memory limit and was killed".to_owned()),
-        ),
+        (Observation::Exited { out_of_memory: true, .. }, None) => {
+            (Conclusion::Failure, Some("out of memory: the container reached its memory limit and was killed".to_owned()))
+        }
         (Observation::Exited { code, detail, .. }, None) => {
-            let code =
-                code.map_or("without an exit code".to_owned(), |code| format!("with exit code {code}"));
+            let code = code.map_or("without an exit code".to_owned(), |code| format!("with exit code {code}"));
             let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
             (Conclusion::Failure, Some(format!("the container ended {code} before it had reported{detail}")))
         }
@@ -316,8 +312,7 @@ fn retry(run: &mut Run, job: &str, number: u32, reason: &str, now: Timestamp) ->
 }
 
 fn published(run: &mut Run, job: &str, number: u32, publication: Publication, now: Timestamp) {
-    let Some(attempt) = current(run, job, number).filter(|attempt| attempt.state == AttemptState::Publishing)
-    else {
+    let Some(attempt) = current(run, job, number).filter(|attempt| attempt.state == AttemptState::Publishing) else {
         return;
     };
     let conclusion = attempt.conclusion.unwrap_or(Conclusion::Success);
@@ -331,8 +326,7 @@ fn published(run: &mut Run, job: &str, number: u32, publication: Publication, no
 }
 
 fn nothing_to_publish(run: &mut Run, job: &str, number: u32, now: Timestamp) {
-    let Some(attempt) = current(run, job, number).filter(|attempt| attempt.state == AttemptState::Publishing)
-    else {
+    let Some(attempt) = current(run, job, number).filter(|attempt| attempt.state == AttemptState::Publishing) else {
         return;
     };
     let conclusion = match attempt.conclusion {
@@ -360,9 +354,7 @@ fn cancel(run: &mut Run, by: String, now: Timestamp) {
         let number = attempt.number;
         match attempt.state {
             AttemptState::Queued => end_attempt(run, &key, number, Conclusion::Cancelled, None, now),
-            AttemptState::Starting | AttemptState::Running => {
-                stop(run, &key, number, StopReason::Cancelled, now)
-            }
+            AttemptState::Starting | AttemptState::Running => stop(run, &key, number, StopReason::Cancelled, now),
             // The stop that is under way ends as a cancel; a push that is under way is not torn apart.
             AttemptState::Stopping => {
                 if let Some(attempt) = current(run, &key, number) {

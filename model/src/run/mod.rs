@@ -11,7 +11,6 @@ mod state;
 pub use engine::{Input, Observation, step};
 pub use outbox::{Effect, Outgoing, StopReason};
 pub use state::{
-    Attempt, AttemptState, CancelRequest, Check, Conclusion, HistoryEntry, Job, NewRun, Origin, Publication,
-    PullRequest, ReportSummary, Repository, Run, RunStatus, StepSummary, Subject, Timing, Trigger, Usage,
-    WorkflowRef,
+    Attempt, AttemptState, CancelRequest, Check, Conclusion, HistoryEntry, Job, NewRun, Origin, Publication, PullRequest, ReportSummary,
+    Repository, Run, RunStatus, StepSummary, Subject, Timing, Trigger, Usage, WorkflowRef,
 };

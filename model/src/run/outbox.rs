@@ -121,13 +121,7 @@ impl Run {
         self.outbox.retain(|outgoing| outgoing.id != id);
     }
 
-    pub(super) fn effect_failed(
-        &mut self,
-        id: u64,
-        error: String,
-        retry_after: Option<SignedDuration>,
-        now: Timestamp,
-    ) {
+    pub(super) fn effect_failed(&mut self, id: u64, error: String, retry_after: Option<SignedDuration>, now: Timestamp) {
         let Some(outgoing) = self.outbox.iter_mut().find(|outgoing| outgoing.id == id) else { return };
         outgoing.tries += 1;
         let backoff = SignedDuration::from_secs((1i64 << outgoing.tries.min(9)).min(MAX_BACKOFF_SECONDS));

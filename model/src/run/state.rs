@@ -443,10 +443,7 @@ impl Run {
             next_effect: 1,
             history: Vec::new(),
         };
-        run.note(
-            now,
-            format!("queued by {} ({} {})", run.trigger.actor, run.trigger.event, run.trigger.action),
-        );
+        run.note(now, format!("queued by {} ({} {})", run.trigger.actor, run.trigger.event, run.trigger.action));
         for key in run.jobs.iter().map(|job| job.key.clone()).collect::<Vec<_>>() {
             run.emit(Effect::Launch { job: key, attempt: 1 }, now);
         }
@@ -549,9 +546,7 @@ impl Attempt {
     fn next_timer(&self, timing: &Timing) -> Option<Timestamp> {
         match self.state {
             AttemptState::Queued => Some(self.created_at + SignedDuration::from_secs(timing.queue_seconds)),
-            AttemptState::Starting | AttemptState::Running => {
-                self.lease_until.into_iter().chain(self.deadline).min()
-            }
+            AttemptState::Starting | AttemptState::Running => self.lease_until.into_iter().chain(self.deadline).min(),
             AttemptState::Stopping => self.deadline,
             AttemptState::Publishing | AttemptState::Done => None,
         }

@@ -28,10 +28,7 @@ type Read<T> = Result<T, (String, String)>;
 pub fn read(path: &str, text: &str) -> Result<Workflow, WorkflowError> {
     let error = |at: String, message: String| WorkflowError { path: path.to_owned(), at, message };
     if text.len() > MAX_BYTES {
-        return Err(error(
-            String::new(),
-            format!("the file has {} bytes; at most {MAX_BYTES} are read", text.len()),
-        ));
+        return Err(error(String::new(), format!("the file has {} bytes; at most {MAX_BYTES} are read", text.len())));
     }
     let value: Value = serde_yaml::from_str(text).map_err(|problem| {
         let at = problem.location().map(|at| format!("{}:{}: ", at.line(), at.column())).unwrap_or_default();
@@ -48,8 +45,7 @@ fn workflow(path: &str, value: &Value) -> Read<Workflow> {
     known(root, "", &["name", "run-name", "on", "permissions", "env", "defaults", "concurrency", "jobs"])?;
     // YAML 1.1 readers take a bare `on` for true; this one does not, but a quoted or unquoted key may be either.
     let on = root.get("on").or_else(|| root.get(Value::Bool(true)));
-    let on =
-        events(on.ok_or_else(|| fault("", "there is no `on:`; name the events that start this workflow"))?)?;
+    let on = events(on.ok_or_else(|| fault("", "there is no `on:`; name the events that start this workflow"))?)?;
     let env = strings(root.get("env"), "env")?;
     let jobs = root.get("jobs").ok_or_else(|| fault("", "there are no `jobs:`"))?;
     let mut list = Vec::new();
@@ -60,12 +56,7 @@ fn workflow(path: &str, value: &Value) -> Read<Workflow> {
     match list.len() {
         0 => return Err(fault("jobs", "a workflow needs a job")),
         1 => {}
-        _ => {
-            return Err(fault(
-                "jobs",
-                "a run of several jobs is not supported by this version; keep one job a workflow",
-            ));
-        }
+        _ => return Err(fault("jobs", "a run of several jobs is not supported by this version; keep one job a workflow")),
     }
     Ok(Workflow {
         path: path.to_owned(),
@@ -89,10 +80,9 @@ fn events(value: &Value) -> Read<IndexMap<String, Vec<String>>> {
                 let name = text(name, "on")?;
                 let types = match filter.get("types") {
                     None => Vec::new(),
-                    Some(Value::Sequence(types)) => types
-                        .iter()
-                        .map(|kind| text(kind, &format!("on.{name}.types")))
-                        .collect::<Read<_>>()?,
+                    Some(Value::Sequence(types)) => {
+                        types.iter().map(|kind| text(kind, &format!("on.{name}.types"))).collect::<Read<_>>()?
+                    }
                     Some(one) => vec![text(one, &format!("on.{name}.types"))?],
                 };
                 events.insert(name, types);
@@ -121,17 +111,10 @@ fn job(key: &str, value: &Value, outer_env: &IndexMap<String, String>) -> Read<J
         && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
         && key.len() <= 100;
     if !valid {
-        return Err(fault(
-            &at,
-            "a job's key begins with a letter or `_` and holds only letters, digits, `-` and `_`",
-        ));
+        return Err(fault(&at, "a job's key begins with a letter or `_` and holds only letters, digits, `-` and `_`"));
     }
     let map = mapping(value, &at)?;
-    known(
-        map,
-        &at,
-        &["name", "runs-on", "timeout-minutes", "budget-usd", "retries", "env", "steps", "permissions"],
-    )?;
+    known(map, &at, &["name", "runs-on", "timeout-minutes", "budget-usd", "retries", "env", "steps", "permissions"])?;
     let mut env = outer_env.clone();
     env.extend(strings(map.get("env"), &format!("{at}.env"))?);
     let Some(Value::Sequence(items)) = map.get("steps") else {
@@ -140,15 +123,9 @@ fn job(key: &str, value: &Value, outer_env: &IndexMap<String, String>) -> Read<J
     if items.is_empty() {
         return Err(fault(&at, "a job needs a step"));
     }
-    let steps = items
-        .iter()
-        .enumerate()
-        .map(|(n, item)| step(item, &format!("{at}.steps[{n}]")))
-        .collect::<Read<Vec<_>>>()?;
+    let steps = items.iter().enumerate().map(|(n, item)| step(item, &format!("{at}.steps[{n}]"))).collect::<Read<Vec<_>>>()?;
     let mut seen = std::collections::HashSet::new();
-    if let Some(twice) =
-        steps.iter().filter_map(|step| step.id.as_deref()).find(|id| !seen.insert(id.to_lowercase()))
-    {
+    if let Some(twice) = steps.iter().filter_map(|step| step.id.as_deref()).find(|id| !seen.insert(id.to_lowercase())) {
         return Err(fault(&format!("{at}.steps"), &format!("the id `{twice}` stands twice")));
     }
     let timeout = number(map.get("timeout-minutes"), &format!("{at}.timeout-minutes"))?;
@@ -174,16 +151,7 @@ fn step(value: &Value, at: &str) -> Read<Step> {
         map,
         at,
         &[
-            "id",
-            "name",
-            "if",
-            "uses",
-            "run",
-            "shell",
-            "working-directory",
-            "with",
-            "env",
-            "timeout-minutes",
+            "id", "name", "if", "uses", "run", "shell", "working-directory", "with", "env", "timeout-minutes",
             "continue-on-error",
         ],
     )?;
@@ -206,9 +174,7 @@ fn step(value: &Value, at: &str) -> Read<Step> {
         (None, None) => Err(fault(at, "a step needs `uses:` or `run:`")),
         (Some(uses), None) if uses != "agent" && !uses.starts_with("actions/checkout@") => Err(fault(
             &format!("{at}.uses"),
-            &format!(
-                "`{uses}` can't run here: this version runs `uses: agent` (and `actions/checkout`, as already done)"
-            ),
+            &format!("`{uses}` can't run here: this version runs `uses: agent` (and `actions/checkout`, as already done)"),
         )),
         _ => Ok(step),
     }
@@ -220,8 +186,7 @@ fn with(value: Option<&Value>, at: &str) -> Read<IndexMap<String, serde_json::Va
         .iter()
         .map(|(key, value)| {
             let key = text(key, at)?;
-            let value = serde_json::to_value(value)
-                .map_err(|error| fault(&format!("{at}.{key}"), &error.to_string()))?;
+            let value = serde_json::to_value(value).map_err(|error| fault(&format!("{at}.{key}"), &error.to_string()))?;
             Ok((key, value))
         })
         .collect()
@@ -339,10 +304,7 @@ jobs:
         refused("on: push\njobs:\n  a:\n    steps: [{uses: x, run: y}]", "jobs.a.steps[0]: a step has");
         refused("on: push\njobs:\n  a:\n    steps: [{uses: some/action@v1}]", "can't run here");
         refused("on: push\njobs:\n  1a:\n    steps: [{run: x}]", "a job's key begins");
-        refused(
-            "on: push\njobs:\n  a:\n    timeout-minutes: soon\n    steps: [{run: x}]",
-            "expected a number",
-        );
+        refused("on: push\njobs:\n  a:\n    timeout-minutes: soon\n    steps: [{run: x}]", "expected a number");
         refused("on: [push\njobs: x", "w.yml: 2:");
         refused("on: push\njobs: {a: {steps: [{run: x}]}, b: {steps: [{run: x}]}}", "several jobs");
     }
