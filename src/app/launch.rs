@@ -2,7 +2,7 @@
 
 use super::{App, AppError, prompt, render, update};
 use crate::ports::{
-    Artifact, ArtifactError, Checkout, ForgeError, Launch, PreparedWorkspace, RemoteAccess, RunnerError,
+    Artifact, ArtifactError, Checkout, ContainerStatus, ForgeError, Launch, PreparedWorkspace, RemoteAccess, RunnerError,
     Scope, SecretName, SecretText, WorkspaceError,
 };
 use cloud_code_model::cli;
@@ -36,9 +36,7 @@ pub async fn launch(app: &App, attempt: &AttemptId, try_number: u32) -> Result<L
     }
     let Some(job) = run.job(&attempt.job) else { return Ok(Launched::NotNeeded) };
     let input = match start(app, &run, job, attempt).await {
-        Ok((handle, origin)) => {
-            Input::Launched { job: attempt.job.clone(), attempt: attempt.number, handle, origin }
-        }
+        Ok(handle) => Input::Launched { job: attempt.job.clone(), attempt: attempt.number, handle },
         Err(Failure::Later(error)) if try_number < app.settings.launch_tries => return Err(error),
         Err(Failure::Later(error)) => failed(attempt, format!("{error} (tried {try_number} times)")),
         Err(Failure::Never(reason)) => failed(attempt, reason),
@@ -88,8 +86,17 @@ impl From<ArtifactError> for Failure {
     }
 }
 
-async fn start(app: &App, run: &Run, job: &Job, attempt: &AttemptId) -> Result<(String, Origin), Failure> {
+async fn start(app: &App, run: &Run, job: &Job, attempt: &AttemptId) -> Result<String, Failure> {
+    // An earlier launch may have come as far as a container: its workspace must not be made anew under it.
+    if app.runner.status(attempt).await? != ContainerStatus::Missing {
+        if run.attempt(attempt).is_some_and(|attempt| attempt.origin.is_some()) {
+            return Ok(attempt.name());
+        }
+        app.runner.remove(attempt).await?;
+    }
     let (workspace, origin) = workspace(app, run, attempt).await?;
+    let prepared = Input::Prepared { job: attempt.job.clone(), attempt: attempt.number, origin: origin.clone() };
+    update::apply(app, &attempt.run, &[prepared]).await.map_err(Failure::Later)?;
     let (env, secrets) = environment(app, run, job).await.map_err(|error| match error.may_heal() {
         true => Failure::Later(error),
         false => Failure::Never(error.to_string()),
@@ -106,8 +113,7 @@ async fn start(app: &App, run: &Run, job: &Job, attempt: &AttemptId) -> Result<(
         secrets,
         limits: app.settings.limits,
     };
-    let handle = app.runner.launch(&launch).await?;
-    Ok((handle, origin))
+    Ok(app.runner.launch(&launch).await?)
 }
 
 /// Decides where the change starts and where it goes. An open pull request from our branch is gone on with; a branch of
