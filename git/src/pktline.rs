@@ -100,7 +100,9 @@ mod tests {
 
     #[test]
     fn broken_framing_is_an_error_and_never_a_panic() {
-        for bytes in [&b"00"[..], b"zzzz", b"0001", b"0003", b"ffff", b"0010abc", b"+00a123456", "00é4".as_bytes()] {
+        for bytes in
+            [&b"00"[..], b"zzzz", b"0001", b"0003", b"ffff", b"0010abc", b"+00a123456", "00é4".as_bytes()]
+        {
             assert!(Frames::new(bytes).next().is_err(), "{bytes:?}");
         }
         assert_eq!(Frames::new(b"").next(), Ok(None));

@@ -151,7 +151,8 @@ pub fn info_refs(repository: &Path, service: Service) -> Result<Vec<u8>, ServeEr
     pktline::flush(&mut body);
     let capabilities = service.capabilities(head_id.and(head_target.as_deref()));
     for (index, (name, id)) in lines.iter().enumerate() {
-        let line = if index == 0 { format!("{id} {name}\0{capabilities}\n") } else { format!("{id} {name}\n") };
+        let line =
+            if index == 0 { format!("{id} {name}\0{capabilities}\n") } else { format!("{id} {name}\n") };
         pktline::line(&mut body, line.as_bytes());
     }
     pktline::flush(&mut body);

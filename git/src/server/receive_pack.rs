@@ -50,7 +50,9 @@ struct Command {
 /// # Errors
 /// [`ServeError::Request`] for a malformed request. A refused reference is no error: it stands in the report.
 pub fn receive_pack(
-    repository: &Path, body: &[u8], allow: &dyn Fn(&RefUpdate) -> Result<(), String>,
+    repository: &Path,
+    body: &[u8],
+    allow: &dyn Fn(&RefUpdate) -> Result<(), String>,
 ) -> Result<Received, ServeError> {
     let repository = open(repository)?;
     let mut frames = Frames::new(body);
@@ -70,7 +72,9 @@ pub fn receive_pack(
                 }
                 commands.push(command);
                 if commands.len() > MAX_COMMANDS {
-                    return Err(ServeError::Request(format!("more than {MAX_COMMANDS} commands in one push")));
+                    return Err(ServeError::Request(format!(
+                        "more than {MAX_COMMANDS} commands in one push"
+                    )));
                 }
             }
         }
@@ -126,7 +130,8 @@ fn unpack(repository: &Repository, pack: &[u8], expected: bool) -> Result<(), St
     if !expected && pack.is_empty() {
         return Ok(());
     }
-    let header = pack.get(..12).filter(|header| header.starts_with(b"PACK")).ok_or("no pack follows the commands")?;
+    let header =
+        pack.get(..12).filter(|header| header.starts_with(b"PACK")).ok_or("no pack follows the commands")?;
     if header.ends_with(&[0, 0, 0, 0]) {
         return Ok(());
     }
@@ -138,7 +143,9 @@ fn unpack(repository: &Repository, pack: &[u8], expected: bool) -> Result<(), St
 }
 
 fn apply(
-    repository: &Repository, command: &Command, allow: &dyn Fn(&RefUpdate) -> Result<(), String>,
+    repository: &Repository,
+    command: &Command,
+    allow: &dyn Fn(&RefUpdate) -> Result<(), String>,
 ) -> Result<RefUpdate, String> {
     let Command { refname, old, new } = command;
     if !refname.starts_with("refs/") || !Reference::is_valid_name(refname) {
@@ -169,7 +176,9 @@ fn apply(
         (None, None) => Ok(()),
     };
     moved.map_err(|error| match error.code() {
-        ErrorCode::Modified | ErrorCode::Exists | ErrorCode::Locked => "stale info: the reference moved meanwhile".into(),
+        ErrorCode::Modified | ErrorCode::Exists | ErrorCode::Locked => {
+            "stale info: the reference moved meanwhile".into()
+        }
         _ => one_line(error.message()),
     })?;
     Ok(update)

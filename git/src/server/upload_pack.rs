@@ -51,7 +51,9 @@ fn read(body: &[u8]) -> Result<Request, ServeError> {
             request.done = true;
         } else {
             let what = line.split(' ').next().unwrap_or_default();
-            return Err(ServeError::Request(format!("`{what}` is not supported; this server has no shallow clones")));
+            return Err(ServeError::Request(format!(
+                "`{what}` is not supported; this server has no shallow clones"
+            )));
         }
     }
     Ok(request)
@@ -67,10 +69,15 @@ pub fn upload_pack(repository: &Path, body: &[u8]) -> Result<Vec<u8>, ServeError
     if request.wants.is_empty() {
         return Ok(Vec::new());
     }
-    let advertised: HashSet<Oid> =
-        references(&repository)?.iter().flat_map(|reference| [Some(reference.id), reference.peeled]).flatten().collect();
+    let advertised: HashSet<Oid> = references(&repository)?
+        .iter()
+        .flat_map(|reference| [Some(reference.id), reference.peeled])
+        .flatten()
+        .collect();
     let head = repository.head().ok().and_then(|head| head.target());
-    if let Some(unknown) = request.wants.iter().find(|want| !advertised.contains(want) && Some(**want) != head) {
+    if let Some(unknown) =
+        request.wants.iter().find(|want| !advertised.contains(want) && Some(**want) != head)
+    {
         return Err(ServeError::Request(format!("not our ref {unknown}")));
     }
 
@@ -108,7 +115,9 @@ pub fn upload_pack(repository: &Path, body: &[u8]) -> Result<Vec<u8>, ServeError
 fn enough(repository: &Repository, wants: &BTreeSet<Oid>, common: &[Oid]) -> bool {
     wants.iter().all(|want| {
         let Some(commit) = commit_of(repository, *want) else { return true };
-        common.iter().any(|have| *have == commit || repository.graph_descendant_of(commit, *have).unwrap_or(false))
+        common
+            .iter()
+            .any(|have| *have == commit || repository.graph_descendant_of(commit, *have).unwrap_or(false))
     })
 }
 
@@ -118,7 +127,10 @@ fn commit_of(repository: &Repository, id: Oid) -> Option<Oid> {
 }
 
 fn pack(
-    repository: &Repository, request: &Request, common: &[Oid], answer: &mut Vec<u8>,
+    repository: &Repository,
+    request: &Request,
+    common: &[Oid],
+    answer: &mut Vec<u8>,
 ) -> Result<(), ServeError> {
     let mut builder = repository.packbuilder()?;
     let mut walk = repository.revwalk()?;
@@ -147,7 +159,10 @@ fn pack(
 
 /// Puts one want into the pack: commits by way of the walk, tags with what they point at, anything else as it is.
 fn insert(
-    repository: &Repository, builder: &mut git2::PackBuilder<'_>, walk: &mut git2::Revwalk<'_>, want: Oid,
+    repository: &Repository,
+    builder: &mut git2::PackBuilder<'_>,
+    walk: &mut git2::Revwalk<'_>,
+    want: Oid,
 ) -> Result<(), git2::Error> {
     let mut id = want;
     loop {

@@ -264,7 +264,8 @@ pub(crate) fn try_git(dir: &Path, arguments: &[&str]) -> (bool, String) {
         .output()
         .unwrap();
     let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
-    let joined = if text[1].is_empty() || output.status.success() { text[0].clone() } else { text.join("\n") };
+    let joined =
+        if text[1].is_empty() || output.status.success() { text[0].clone() } else { text.join("\n") };
     (output.status.success(), joined)
 }
 

@@ -1,0 +1,66 @@
+//! What a person types in a comment: `/cloud-code …`.
+
+/// A command at the beginning of a comment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// `/cloud-code run [instructions]`: start a run, with these instructions added to the prompt.
+    Run {
+        /// The rest of the comment, trimmed; may be empty and may have several lines.
+        instructions: String,
+    },
+    /// `/cloud-code cancel`: end this running runs.
+    Cancel,
+    /// Something after `/cloud-code` that is no command of ours.
+    Unknown {
+        /// The word that was typed, at most 40 characters of it.
+        word: String,
+    },
+}
+
+const PREFIX: &str = "/cloud-code";
+
+/// The commands, as shown to a person who mistyped one.
+pub const KNOWN: &[&str] = &["run", "cancel"];
+
+/// Reads the command that a comment begins with; `None` where it does not begin with one.
+///
+/// Only the very beginning counts: a quoted (`> /cloud-code`) or indented-code command is talk about a command.
+pub fn parse(comment: &str) -> Option<Command> {
+    let rest =
+        comment.trim_start_matches('\u{feff}').trim_start_matches(['\n', '\r']).strip_prefix(PREFIX)?;
+    if !(rest.is_empty() || rest.starts_with(char::is_whitespace)) {
+        return None;
+    }
+    let rest = rest.trim();
+    let (word, tail) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    Some(match word.to_ascii_lowercase().as_str() {
+        "run" => Command::Run { instructions: tail.trim().to_owned() },
+        "cancel" | "stop" => Command::Cancel,
+        _ => Command::Unknown { word: word.chars().take(40).collect() },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(comment: &str, expected: Option<Command>) {
+        assert_eq!(parse(comment), expected, "{comment:?}");
+    }
+
+    #[test]
+    fn comments_that_begin_with_a_command() {
+        let run = |text: &str| Some(Command::Run { instructions: text.to_owned() });
+        check("/cloud-code run", run(""));
+        check("/cloud-code run\r\n", run(""));
+        check("\n/cloud-code  RUN  use tabs\nand tests", run("use tabs\nand tests"));
+        check("/cloud-code cancel please", Some(Command::Cancel));
+        check("/cloud-code", Some(Command::Unknown { word: String::new() }));
+        check("/cloud-code rnu", Some(Command::Unknown { word: "rnu".to_owned() }));
+        check("/cloud-codex run", None);
+        check("> /cloud-code run", None);
+        check("    /cloud-code run", None);
+        check("please /cloud-code run", None);
+        check("", None);
+    }
+}

@@ -1,0 +1,101 @@
+//! Names of runs and attempts, and how they are derived.
+//!
+//! Ids are derived, never drawn: the same delivery and workflow give the same run id, so a delivery that is handled twice
+//! finds the run that it made the first time.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fmt;
+
+/// Identifies a run: `r-` and 20 lower-case hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(String);
+
+impl RunId {
+    /// The id of the run that `delivery` starts of the workflow at `workflow_path`.
+    pub fn derive(delivery: &str, workflow_path: &str) -> Self {
+        Self(format!("r-{}", digest(&[delivery, workflow_path])))
+    }
+
+    /// Reads an id that a user or a label gave; `None` unless it has the form of one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix("r-")?;
+        let lower_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        (digits.len() == 20 && digits.bytes().all(lower_hex)).then(|| Self(text.to_owned()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One try of one job of one run. The number is the fencing token: a report with an older number is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct AttemptId {
+    /// The run.
+    pub run: RunId,
+    /// The job's key in its workflow file.
+    pub job: String,
+    /// Counts from 1.
+    pub number: u32,
+}
+
+impl AttemptId {
+    /// A name for containers, folders and tasks: `cloud-code-RUN-JOB-NUMBER`. Job keys are `[A-Za-z_][A-Za-z0-9_-]*`
+    /// by GitHub's rule, so that the name is safe wherever a DNS-like name or a path component is asked for.
+    pub fn name(&self) -> String {
+        format!("cloud-code-{}-{}-{}", self.run, self.job, self.number)
+    }
+}
+
+impl fmt::Display for AttemptId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.run, self.job, self.number)
+    }
+}
+
+/// 20 hexadecimal digits of a SHA-256 over the parts, each preceded by its length so that no two lists collide.
+pub fn digest(parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    hex::encode(&hash.finalize()[..10])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn run_ids_are_derived_and_parsed_back() {
+        let id = RunId::derive("d-1", ".cloud-code/fix.yml");
+        assert_eq!(id, RunId::derive("d-1", ".cloud-code/fix.yml"));
+        assert_ne!(id, RunId::derive("d-1", ".cloud-code/fix2.yml"));
+        assert_eq!(RunId::parse(id.as_str()), Some(id));
+        for bad in [
+            "",
+            "r-",
+            "r-ABCDEFABCDEFABCDEFAB",
+            "r-0123456789012345678",
+            "x-01234567890123456789",
+            "r-../../../../../../a",
+        ] {
+            assert_eq!(RunId::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_parts_of_a_digest_do_not_run_together() {
+        assert_ne!(digest(&["ab", "c"]), digest(&["a", "bc"]));
+    }
+}

@@ -1,0 +1,571 @@
+//! What a run is made of.
+
+use super::outbox::{Effect, Outgoing};
+use crate::ids::{AttemptId, RunId};
+use crate::workflow;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// A repository on the forge.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Repository {
+    /// The user or organisation.
+    pub owner: String,
+    /// The name below the owner.
+    pub name: String,
+    /// The installation of our App that covers it; 0 where the forge is a local folder.
+    pub installation: u64,
+    /// The branch a change goes into.
+    pub default_branch: String,
+}
+
+impl Repository {
+    /// `owner/name`.
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.owner, self.name)
+    }
+}
+
+/// The issue (or pull request) a run is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    /// Its number in the repository.
+    pub number: u64,
+    /// Its title when the run was made.
+    pub title: String,
+    /// Its page for people, empty where there is none.
+    pub url: String,
+}
+
+/// The workflow file a run was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkflowRef {
+    /// Path in the repository, or `built-in:implement`.
+    pub path: String,
+    /// Its `name:`, or the path.
+    pub name: String,
+}
+
+/// What started a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trigger {
+    /// The delivery's id.
+    pub delivery: String,
+    /// The event's name, e.g. `issues`.
+    pub event: String,
+    /// The event's action, e.g. `labeled`.
+    pub action: String,
+    /// Who caused it.
+    pub actor: String,
+}
+
+/// How a job or a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Conclusion {
+    /// Every step succeeded and the change, if any was made, is published.
+    Success,
+    /// Something failed; the reason is beside it.
+    Failure,
+    /// The agent finished and changed nothing.
+    NoChanges,
+    /// The agent asked a question.
+    NeedsInput,
+    /// A time limit was reached.
+    TimedOut,
+    /// A person, or a newer run, ended it.
+    Cancelled,
+    /// The money was spent.
+    BudgetExceeded,
+    /// It was not due.
+    Skipped,
+}
+
+impl Conclusion {
+    /// The name as files and the API have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::NoChanges => "no_changes",
+            Self::NeedsInput => "needs_input",
+            Self::TimedOut => "timed_out",
+            Self::Cancelled => "cancelled",
+            Self::BudgetExceeded => "budget_exceeded",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    /// No attempt has begun yet.
+    Queued,
+    /// Some job is at work.
+    InProgress,
+    /// Over, for good.
+    Completed,
+}
+
+impl RunStatus {
+    /// The name as files and the API have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::InProgress => "in_progress",
+            Self::Completed => "completed",
+        }
+    }
+}
+
+/// Tokens and money. `cost_usd` is `None` where nobody knows the price: never 0 for want of knowledge.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens read, without the cached ones.
+    pub input_tokens: u64,
+    /// Tokens read from the provider's cache.
+    pub cached_input_tokens: u64,
+    /// Tokens written.
+    pub output_tokens: u64,
+    /// US dollars.
+    pub cost_usd: Option<f64>,
+}
+
+impl Usage {
+    /// Adds another step's usage; an unknown price beside a known one keeps the known part.
+    pub fn add(&mut self, other: &Usage) {
+        self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
+        self.cached_input_tokens = self.cached_input_tokens.saturating_add(other.cached_input_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
+        self.cost_usd = match (self.cost_usd, other.cost_usd) {
+            (None, cost) | (cost, None) => cost,
+            (Some(a), Some(b)) => Some(a + b),
+        };
+    }
+}
+
+/// One step as the last report had it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepSummary {
+    /// Its id or name.
+    pub name: String,
+    /// `queued`, `in_progress` or `completed`.
+    pub status: String,
+    /// Its conclusion, once completed.
+    pub conclusion: Option<String>,
+}
+
+/// What the engine and people need of a report.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ReportSummary {
+    /// The report's sequence number.
+    pub sequence: u64,
+    /// The final conclusion; `None` while it runs.
+    pub conclusion: Option<Conclusion>,
+    /// Why, for people; masked and cut by the reader of the report.
+    pub message: Option<String>,
+    /// What the agent said it did; masked and cut.
+    pub summary: Option<String>,
+    /// All steps' tokens and cost.
+    pub usage: Usage,
+    /// The steps.
+    pub steps: Vec<StepSummary>,
+    /// Whether a change lies beside the report.
+    pub has_changes: bool,
+    /// Whether the change is only what was there when the attempt was cut short.
+    pub salvaged: bool,
+    /// Outputs the publisher knows: `pr-title`, `pr-body`.
+    pub outputs: std::collections::BTreeMap<String, String>,
+}
+
+/// A pull request on the forge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullRequest {
+    /// Its number; 0 where the forge has none (a local folder).
+    pub number: u64,
+    /// Its page.
+    pub url: String,
+    /// Whether it waits as a draft.
+    pub draft: bool,
+}
+
+/// A check run on the pushed commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// The forge's number for it.
+    pub id: u64,
+}
+
+/// What was published of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publication {
+    /// The branch.
+    pub branch: String,
+    /// The commit it stands at, as the remote showed after the push.
+    pub sha: String,
+    /// The commit it was made from.
+    pub base: String,
+    /// The pull request.
+    pub pull: Option<PullRequest>,
+    /// Files, insertions, deletions.
+    pub diffstat: (u64, u64, u64),
+    /// Commits.
+    pub commits: u64,
+}
+
+/// Where an attempt stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptState {
+    /// Waits for a runner.
+    Queued,
+    /// The runner has it; no heartbeat yet.
+    Starting,
+    /// Heartbeats come.
+    Running,
+    /// It was told to stop.
+    Stopping,
+    /// Its final report is in and the change is being published.
+    Publishing,
+    /// Over.
+    Done,
+}
+
+/// Where an attempt's change starts and where it goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The commit its workspace stands at.
+    pub base: String,
+    /// The branch its change is pushed to.
+    pub branch: String,
+    /// Whether that branch is there already and `base` is its tip: the change goes on top of it.
+    pub continues: bool,
+    /// The branch that the pull request goes into.
+    pub target: String,
+}
+
+/// One try of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The fencing number, from 1.
+    pub number: u32,
+    /// Where it stands.
+    pub state: AttemptState,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When the runner took it.
+    pub launched_at: Option<Timestamp>,
+    /// When its first heartbeat came.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// What the runner calls it.
+    pub handle: Option<String>,
+    /// What it was made from, once its workspace is ready.
+    pub origin: Option<Origin>,
+    /// No sign of life until then: it is probed, and then given up.
+    pub lease_until: Option<Timestamp>,
+    /// The lease ran out once and a probe is under way.
+    pub probed: bool,
+    /// It is stopped when still running then.
+    pub deadline: Option<Timestamp>,
+    /// Why it was told to stop.
+    pub stopping: Option<super::outbox::StopReason>,
+    /// The last report.
+    pub report: Option<ReportSummary>,
+    /// What was published.
+    pub publication: Option<Publication>,
+    /// The check run on the pushed commit.
+    pub check: Option<Check>,
+    /// How it ended.
+    pub conclusion: Option<Conclusion>,
+    /// Why, for people.
+    pub reason: Option<String>,
+}
+
+/// Durations that govern an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timing {
+    /// How long an attempt may be silent, in seconds.
+    pub lease_seconds: i64,
+    /// How long after the agent's own time limit the engine still waits, in seconds: the agent saves its work by then.
+    pub grace_seconds: i64,
+    /// How long an attempt may wait for a runner, in seconds (GitHub: 24 hours).
+    pub queue_seconds: i64,
+    /// How long a stop may take, in seconds.
+    pub stop_seconds: i64,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self { lease_seconds: 90, grace_seconds: 120, queue_seconds: 24 * 3600, stop_seconds: 60 }
+    }
+}
+
+/// A job of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its key in the workflow.
+    pub key: String,
+    /// What it does.
+    pub spec: workflow::Job,
+    /// Its tries, oldest first; the last one is the current.
+    pub attempts: Vec<Attempt>,
+    /// How it ended.
+    pub conclusion: Option<Conclusion>,
+    /// Why, for people.
+    pub reason: Option<String>,
+}
+
+/// A wish to end a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelRequest {
+    /// Who, or which newer run, wants it.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The right to execute a run's outbox, for one at a time: two that post the same comment at once would both not find it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Who. The same name after a crash takes up its own claim again.
+    pub by: String,
+    /// Over then, whatever became of the claimer.
+    pub until: Timestamp,
+}
+
+/// One line of what happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    /// When.
+    pub at: Timestamp,
+    /// What, for people.
+    pub what: String,
+}
+
+/// A workflow started by an event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its id.
+    pub id: RunId,
+    /// Where.
+    pub repository: Repository,
+    /// About what.
+    pub subject: Subject,
+    /// From which file.
+    pub workflow: WorkflowRef,
+    /// By what.
+    pub trigger: Trigger,
+    /// Runs with the same group exclude each other.
+    pub group: Option<String>,
+    /// The branch its change goes to.
+    pub branch: String,
+    /// The `github` context for expressions.
+    pub context: serde_json::Value,
+    /// Durations.
+    pub timing: Timing,
+    /// Where it stands.
+    pub status: RunStatus,
+    /// How it ended.
+    pub conclusion: Option<Conclusion>,
+    /// Why, for people.
+    pub reason: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When its first attempt was launched.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// A wish to end it.
+    pub cancel: Option<CancelRequest>,
+    /// Its jobs in the order of the file.
+    pub jobs: Vec<Job>,
+    /// The comment on the issue, once posted.
+    pub comment: Option<u64>,
+    /// Who executes the outbox just now.
+    pub claim: Option<Claim>,
+    /// What must still happen outside.
+    pub outbox: Vec<Outgoing>,
+    /// The number that the next effect gets.
+    pub next_effect: u64,
+    /// What happened, oldest first, at most [`Run::HISTORY`] entries.
+    pub history: Vec<HistoryEntry>,
+}
+
+/// What a new run is made of.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    /// See [`Run::repository`].
+    pub repository: Repository,
+    /// See [`Run::subject`].
+    pub subject: Subject,
+    /// See [`Run::workflow`].
+    pub workflow: WorkflowRef,
+    /// See [`Run::trigger`].
+    pub trigger: Trigger,
+    /// See [`Run::group`].
+    pub group: Option<String>,
+    /// See [`Run::branch`].
+    pub branch: String,
+    /// See [`Run::context`].
+    pub context: serde_json::Value,
+    /// See [`Run::timing`].
+    pub timing: Timing,
+    /// The workflow's jobs.
+    pub jobs: Vec<workflow::Job>,
+}
+
+impl Run {
+    /// History entries kept; later ones are dropped, but for the last, which is always the newest.
+    pub const HISTORY: usize = 200;
+
+    /// A run with its first attempts and effects.
+    pub fn new(new: NewRun, now: Timestamp) -> Self {
+        let job = |spec: workflow::Job| Job {
+            key: spec.key.clone(),
+            attempts: vec![Attempt::new(1, now)],
+            spec,
+            conclusion: None,
+            reason: None,
+        };
+        let mut run = Self {
+            id: RunId::derive(&new.trigger.delivery, &new.workflow.path),
+            repository: new.repository,
+            subject: new.subject,
+            workflow: new.workflow,
+            trigger: new.trigger,
+            group: new.group,
+            branch: new.branch,
+            context: new.context,
+            timing: new.timing,
+            status: RunStatus::Queued,
+            conclusion: None,
+            reason: None,
+            created_at: now,
+            started_at: None,
+            finished_at: None,
+            cancel: None,
+            jobs: new.jobs.into_iter().map(job).collect(),
+            comment: None,
+            claim: None,
+            outbox: Vec::new(),
+            next_effect: 1,
+            history: Vec::new(),
+        };
+        run.note(
+            now,
+            format!("queued by {} ({} {})", run.trigger.actor, run.trigger.event, run.trigger.action),
+        );
+        for key in run.jobs.iter().map(|job| job.key.clone()).collect::<Vec<_>>() {
+            run.emit(Effect::Launch { job: key, attempt: 1 }, now);
+        }
+        run.emit(Effect::Tell, now);
+        run
+    }
+
+    /// Whether nothing can change its conclusion any more.
+    pub fn is_over(&self) -> bool {
+        self.status == RunStatus::Completed
+    }
+
+    /// The job with this key.
+    pub fn job(&self, key: &str) -> Option<&Job> {
+        self.jobs.iter().find(|job| job.key == key)
+    }
+
+    /// The attempt with this id, whether current or not.
+    pub fn attempt(&self, id: &AttemptId) -> Option<&Attempt> {
+        if id.run != self.id {
+            return None;
+        }
+        self.job(&id.job)?.attempts.iter().find(|attempt| attempt.number == id.number)
+    }
+
+    /// The name of one of its attempts.
+    pub fn attempt_id(&self, job: &str, number: u32) -> AttemptId {
+        AttemptId { run: self.id.clone(), job: job.to_owned(), number }
+    }
+
+    /// The attempts that a runner has or should have now.
+    pub fn live_attempts(&self) -> impl Iterator<Item = AttemptId> + '_ {
+        self.jobs.iter().filter_map(|job| {
+            let attempt = job.attempts.last()?;
+            attempt.state.is_live().then(|| self.attempt_id(&job.key, attempt.number))
+        })
+    }
+
+    /// All attempts' tokens and cost.
+    pub fn usage(&self) -> Usage {
+        let mut sum = Usage::default();
+        for attempt in self.jobs.iter().flat_map(|job| &job.attempts) {
+            if let Some(report) = &attempt.report {
+                sum.add(&report.usage);
+            }
+        }
+        sum
+    }
+
+    /// What was published, if anything was.
+    pub fn publication(&self) -> Option<&Publication> {
+        self.jobs.iter().rev().find_map(|job| job.attempts.last()?.publication.as_ref())
+    }
+
+    /// When this run wants to be looked at next, whatever else happens; `None` when it is over and nothing is left to do.
+    pub fn due_at(&self) -> Option<Timestamp> {
+        let effects = self.outbox.iter().map(|outgoing| outgoing.due_at);
+        let timers = self.jobs.iter().filter_map(|job| job.attempts.last()?.next_timer(&self.timing));
+        effects.chain(timers).min()
+    }
+
+    pub(super) fn note(&mut self, at: Timestamp, what: String) {
+        if self.history.len() >= Self::HISTORY {
+            self.history.pop();
+        }
+        self.history.push(HistoryEntry { at, what });
+    }
+}
+
+impl AttemptState {
+    /// Whether a runner has, or may have, a container for it.
+    pub fn is_live(self) -> bool {
+        matches!(self, Self::Starting | Self::Running | Self::Stopping)
+    }
+}
+
+impl Attempt {
+    pub(super) fn new(number: u32, now: Timestamp) -> Self {
+        Self {
+            number,
+            state: AttemptState::Queued,
+            created_at: now,
+            launched_at: None,
+            started_at: None,
+            finished_at: None,
+            handle: None,
+            origin: None,
+            lease_until: None,
+            probed: false,
+            deadline: None,
+            stopping: None,
+            report: None,
+            publication: None,
+            check: None,
+            conclusion: None,
+            reason: None,
+        }
+    }
+
+    fn next_timer(&self, timing: &Timing) -> Option<Timestamp> {
+        match self.state {
+            AttemptState::Queued => Some(self.created_at + SignedDuration::from_secs(timing.queue_seconds)),
+            AttemptState::Starting | AttemptState::Running => {
+                self.lease_until.into_iter().chain(self.deadline).min()
+            }
+            AttemptState::Stopping => self.deadline,
+            AttemptState::Publishing | AttemptState::Done => None,
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Why a use case did not get through.
+
+use crate::ports::{
+    ArtifactError, ForgeError, QueueError, RunnerError, SecretError, StoreError, WorkspaceError,
+};
+use jiff::SignedDuration;
+
+/// What a port said, or our own bug.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// From the store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// From the queue.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// From the runner.
+    #[error(transparent)]
+    Runner(#[from] RunnerError),
+    /// From the artifacts.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// From the workspaces.
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+    /// From the forge.
+    #[error(transparent)]
+    Forge(#[from] ForgeError),
+    /// From the secret store.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// Something that must not happen.
+    #[error("bug: {0}")]
+    Bug(String),
+}
+
+impl AppError {
+    /// Whether the same call may succeed later with nobody changing anything.
+    pub fn may_heal(&self) -> bool {
+        match self {
+            Self::Store(StoreError::Unavailable(_)) | Self::Queue(_) => true,
+            Self::Store(StoreError::Corrupt(_)) | Self::Bug(_) => false,
+            Self::Runner(error) => error.may_heal(),
+            Self::Artifact(error) => matches!(error, ArtifactError::Unavailable(_)),
+            Self::Workspace(error) => error.may_heal(),
+            Self::Forge(error) => error.may_heal(),
+            Self::Secret(error) => matches!(error, SecretError::Unavailable(_)),
+        }
+    }
+
+    /// How long the other side wants us to wait.
+    pub fn retry_after(&self) -> Option<SignedDuration> {
+        match self {
+            Self::Forge(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+}

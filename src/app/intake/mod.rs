@@ -1,0 +1,179 @@
+//! From a delivery to runs, or to a recorded reason why not. Decides before anything boots.
+
+mod decide;
+mod payload;
+mod start;
+
+pub use start::{StartSpec, start};
+
+use super::{App, AppError, cancel};
+use crate::comments;
+use crate::ports::{Decision, Delivery};
+use cloud_code_model::ids::{RunId, digest};
+use cloud_code_model::run::Repository;
+use decide::{Trigger, Verdict};
+use payload::Payload;
+
+/// Handles one delivery, from the queue. Handled twice it does the same again, which changes nothing.
+///
+/// # Errors
+/// When a port does not answer: the delivery must then be tried again.
+pub async fn handle(app: &App, delivery: &Delivery) -> Result<(), AppError> {
+    let payload: Payload = match serde_json::from_str(delivery.payload.get()) {
+        Ok(payload) => payload,
+        Err(error) => {
+            let reason = format!("the payload has not the form of a `{}` event: {error}", delivery.event);
+            return record(app, delivery, None, "ignored", reason, Vec::new()).await;
+        }
+    };
+    let trigger = match decide::trigger(app, delivery, &payload) {
+        Ok(trigger) => trigger,
+        Err(reason) => return record(app, delivery, Some(&payload), "ignored", reason, Vec::new()).await,
+    };
+    match decide::verdict(app, &trigger).await? {
+        Verdict::Start(issue) => start_all(app, delivery, &payload, &trigger, issue).await,
+        Verdict::Cancel => {
+            let runs = cancel_all(app, &trigger).await?;
+            let text = comments::cancelled_by_command(&trigger.actor, runs.len());
+            reply(app, delivery, &trigger, &text).await?;
+            record(
+                app,
+                delivery,
+                Some(&payload),
+                "cancelled",
+                format!("{} run(s) cancelled", runs.len()),
+                runs,
+            )
+            .await
+        }
+        Verdict::Refuse(reason) => refuse(app, delivery, &payload, &trigger, reason).await,
+    }
+}
+
+async fn refuse(
+    app: &App,
+    delivery: &Delivery,
+    payload: &Payload,
+    trigger: &Trigger,
+    reason: String,
+) -> Result<(), AppError> {
+    // Somebody who typed a command waits for an answer; so does nobody else, and bots are never answered.
+    if trigger.command && !trigger.by_bot {
+        reply(app, delivery, trigger, &comments::refused(&trigger.actor, &reason)).await?;
+    }
+    record(app, delivery, Some(payload), "refused", reason, Vec::new()).await
+}
+
+async fn start_all(
+    app: &App,
+    delivery: &Delivery,
+    payload: &Payload,
+    trigger: &Trigger,
+    issue: crate::ports::Issue,
+) -> Result<(), AppError> {
+    let (workflows, errors) = start::workflows(app, &trigger.repository, trigger.kind).await?;
+    let mut runs = Vec::new();
+    let mut problems = errors;
+    for workflow in workflows {
+        let spec = StartSpec {
+            delivery: delivery.id.clone(),
+            event: delivery.event.clone(),
+            action: payload.action.clone(),
+            actor: trigger.actor.clone(),
+            instructions: trigger.instructions.clone(),
+            triggered_at: trigger.at.unwrap_or(delivery.received_at),
+            repository: trigger.repository.clone(),
+            issue: issue.clone(),
+            payload: serde_json::from_str(delivery.payload.get()).unwrap_or_default(),
+            semantic_key: trigger.semantic_key.clone(),
+        };
+        match start(app, &spec, workflow).await? {
+            Ok(id) => runs.push(id),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if !problems.is_empty() {
+        reply(app, delivery, trigger, &comments::bad_workflows(&problems)).await?;
+    }
+    let (outcome, reason) = match (runs.is_empty(), problems.is_empty()) {
+        (false, true) => ("started", String::new()),
+        (false, false) => ("started", problems.join("; ")),
+        (true, false) => ("refused", problems.join("; ")),
+        (true, true) => ("ignored", "no workflow of the repository starts on this event".to_owned()),
+    };
+    if runs.is_empty() && problems.is_empty() && trigger.command {
+        reply(app, delivery, trigger, &comments::refused(&trigger.actor, reason_no_workflow())).await?;
+    }
+    record(app, delivery, Some(payload), outcome, reason, runs).await
+}
+
+fn reason_no_workflow() -> &'static str {
+    "no workflow under `.cloud-code/` on the default branch starts on this event"
+}
+
+async fn cancel_all(app: &App, trigger: &Trigger) -> Result<Vec<RunId>, AppError> {
+    let mut cancelled = Vec::new();
+    for id in app.store.active(10_000).await? {
+        let Some(stored) = app.store.load(&id).await? else { continue };
+        let run = stored.run;
+        if run.repository.full_name() == trigger.repository.full_name()
+            && run.subject.number == trigger.number
+        {
+            cancel::cancel(app, &id, &trigger.actor).await?;
+            cancelled.push(id);
+        }
+    }
+    Ok(cancelled)
+}
+
+/// Answers the person who typed a command, once however often the delivery is handled.
+async fn reply(app: &App, delivery: &Delivery, trigger: &Trigger, text: &str) -> Result<(), AppError> {
+    let key = digest(&["reply", &trigger.semantic_key, &delivery.event]);
+    let marker = comments::reply_marker(&key);
+    let body = format!("{marker}\n{text}");
+    match app.forge.put_comment(&trigger.repository, trigger.number, &marker, None, &body).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.may_heal() => Err(error.into()),
+        Err(error) => {
+            tracing::warn!(delivery = %delivery.id, %error, "could not answer on the issue");
+            Ok(())
+        }
+    }
+}
+
+async fn record(
+    app: &App,
+    delivery: &Delivery,
+    payload: Option<&Payload>,
+    outcome: &str,
+    reason: String,
+    runs: Vec<RunId>,
+) -> Result<(), AppError> {
+    let repository = payload.and_then(|payload| payload.repository.as_ref());
+    let decision = Decision {
+        delivery: delivery.id.clone(),
+        at: app.clock.now(),
+        event: delivery.event.clone(),
+        repository: repository.map(|repository| format!("{}/{}", repository.owner.login, repository.name)),
+        subject: payload.and_then(|payload| payload.issue.as_ref()).map(|issue| issue.number),
+        actor: payload.and_then(|payload| payload.sender.as_ref()).map(|sender| sender.login.clone()),
+        outcome: outcome.to_owned(),
+        reason,
+        runs,
+    };
+    metrics::counter!("cloud_code_decisions_total", "outcome" => outcome.to_owned()).increment(1);
+    tracing::info!(delivery = %decision.delivery, event = %decision.event, outcome, reason = %decision.reason, "delivery decided");
+    app.store.record(&decision).await?;
+    Ok(())
+}
+
+/// Names a repository that the payload describes.
+fn repository_of(payload: &Payload) -> Option<Repository> {
+    let repository = payload.repository.as_ref()?;
+    Some(Repository {
+        owner: repository.owner.login.clone(),
+        name: repository.name.clone(),
+        installation: payload.installation.as_ref().map_or(0, |installation| installation.id),
+        default_branch: repository.default_branch.clone().unwrap_or_else(|| "main".to_owned()),
+    })
+}

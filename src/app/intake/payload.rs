@@ -1,0 +1,54 @@
+//! The few fields of a webhook payload that decide anything. Source: GitHub's webhook events and payloads.
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Payload {
+    #[serde(default)]
+    pub(super) action: String,
+    pub(super) issue: Option<Issue>,
+    pub(super) comment: Option<Comment>,
+    pub(super) label: Option<Label>,
+    pub(super) repository: Option<Repository>,
+    pub(super) sender: Option<User>,
+    pub(super) installation: Option<Installation>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Issue {
+    pub(super) number: u64,
+    #[serde(default)]
+    pub(super) updated_at: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Comment {
+    pub(super) id: u64,
+    pub(super) body: Option<String>,
+    pub(super) created_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Label {
+    pub(super) name: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Repository {
+    pub(super) name: String,
+    pub(super) owner: User,
+    pub(super) default_branch: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct User {
+    pub(super) login: String,
+    #[serde(rename = "type", default)]
+    pub(super) kind: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Installation {
+    pub(super) id: u64,
+}

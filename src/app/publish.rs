@@ -1,0 +1,88 @@
+//! Putting an attempt's change on the forge.
+
+use super::{App, AppError, launch};
+use crate::comments;
+use crate::ports::{Artifact, ArtifactError, Change, PullSpec, RemoteAccess, WorkspaceError};
+use cloud_code_model::ids::AttemptId;
+use cloud_code_model::run::{Attempt, AttemptState, Conclusion, Input, Origin, Publication, Run};
+
+/// Checks the attempt's change as a stranger's, pushes it and opens or renews the pull request. Every part finds what an
+/// earlier, interrupted call of it did.
+///
+/// # Errors
+/// When a port does not answer: try again. What is refused for good is an input, not an error.
+pub async fn publish(app: &App, run: &Run, id: &AttemptId) -> Result<Option<Input>, AppError> {
+    let Some(attempt) = run.attempt(id).filter(|attempt| attempt.state == AttemptState::Publishing) else {
+        return Ok(None);
+    };
+    let (job, number) = (id.job.clone(), id.number);
+    let refused = |reason: String| Input::PublishRefused { job: id.job.clone(), attempt: number, reason };
+    let Some(origin) = &attempt.origin else {
+        return Ok(Some(refused("the attempt's starting point is not known".to_owned())));
+    };
+    match push(app, run, id, attempt, origin).await {
+        Ok(Some(publication)) => Ok(Some(Input::Published { job, attempt: number, publication })),
+        Ok(None) => Ok(Some(Input::NothingToPublish { job, attempt: number })),
+        Err(error) if error.may_heal() && !matches!(error, AppError::Workspace(WorkspaceError::Moved(_))) => {
+            Err(error)
+        }
+        Err(AppError::Bug(bug)) => Err(AppError::Bug(bug)),
+        Err(error) => Ok(Some(refused(error.to_string()))),
+    }
+}
+
+async fn push(
+    app: &App,
+    run: &Run,
+    id: &AttemptId,
+    attempt: &Attempt,
+    origin: &Origin,
+) -> Result<Option<Publication>, AppError> {
+    let limit = app.settings.policy.max_bytes;
+    let bundle = match app.artifacts.read(id, Artifact::Bundle, limit).await {
+        Ok(Some(bundle)) => bundle,
+        Ok(None) => return Ok(None),
+        Err(ArtifactError::TooLarge { size, limit, .. }) => {
+            let text = format!(
+                "the change has {size} bytes as a bundle; at most {limit} are accepted. Nothing was pushed"
+            );
+            return Err(WorkspaceError::Rejected(text).into());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let job = run.job(&id.job).ok_or_else(|| AppError::Bug(format!("{id} has no job")))?;
+    let secrets: Vec<_> =
+        launch::environment(app, run, job).await?.1.into_iter().map(|(_, value)| value).collect();
+    let read = app.forge.remote(&run.repository, RemoteAccess::Read).await?;
+    let policy = &app.settings.policy;
+    let examined =
+        app.workspaces.examine(id, &read, &origin.base, &origin.branch, bundle, policy, &secrets).await?;
+    let Some(change) = examined else { return Ok(None) };
+    let write = app.forge.remote(&run.repository, RemoteAccess::Write).await?;
+    let ours = if origin.continues { vec![origin.base.clone()] } else { Vec::new() };
+    app.workspaces.push(id, &write, &origin.branch, &change, &ours).await?;
+    tracing::info!(run = %run.id, job = %id.job, attempt = id.number, branch = %origin.branch, sha = %change.head, "pushed");
+    let spec = pull_spec(app, run, attempt, origin, &change);
+    let pull = app.forge.put_pull(&run.repository, &spec).await?;
+    Ok(Some(Publication {
+        branch: origin.branch.clone(),
+        sha: change.head.clone(),
+        base: change.base.clone(),
+        pull: Some(pull),
+        diffstat: (change.files.len() as u64, change.insertions, change.deletions),
+        commits: change.commits.len() as u64,
+    }))
+}
+
+fn pull_spec(app: &App, run: &Run, attempt: &Attempt, origin: &Origin, change: &Change) -> PullSpec {
+    let outputs = attempt.report.as_ref().map(|report| &report.outputs);
+    let title = outputs.and_then(|outputs| outputs.get("pr-title")).filter(|title| !title.trim().is_empty());
+    let partial = attempt.conclusion != Some(Conclusion::Success);
+    PullSpec {
+        head: origin.branch.clone(),
+        base: origin.target.clone(),
+        title: comments::pull_title(title.map_or(run.subject.title.as_str(), String::as_str)),
+        body: comments::pull_body(run, attempt, change, app.settings.public_url.as_deref()),
+        draft: app.settings.draft || partial,
+    }
+}

@@ -1,0 +1,113 @@
+//! Reading what an attempt reports: data from a stranger, made into what the engine and people need.
+
+use super::{App, AppError, launch};
+use crate::ports::{Artifact, ArtifactError};
+use cloud_code_model::ids::AttemptId;
+use cloud_code_model::mask::Masker;
+use cloud_code_model::run::{Conclusion, Input, ReportSummary, Run, StepSummary, Usage};
+use cloud_code_model::task::{self, Report};
+use cloud_code_model::untrusted::visible;
+
+/// Bytes of a report at most.
+const MAX_REPORT: u64 = 1024 * 1024;
+const MAX_SUMMARY: usize = 8_000;
+const MAX_MESSAGE: usize = 2_000;
+const MAX_STEPS: usize = 200;
+
+/// Reads the attempt's report as an input for the engine; `None` while there is none.
+///
+/// # Errors
+/// When the artifacts or the secrets can't be reached.
+pub async fn read(app: &App, run: &Run, attempt: &AttemptId) -> Result<Option<Input>, AppError> {
+    let refused =
+        |reason: String| Input::ReportRefused { job: attempt.job.clone(), attempt: attempt.number, reason };
+    let bytes = match app.artifacts.read(attempt, Artifact::Report, MAX_REPORT).await {
+        Ok(None) => return Ok(None),
+        Ok(Some(bytes)) => bytes,
+        Err(ArtifactError::Unavailable(reason)) => return Err(ArtifactError::Unavailable(reason).into()),
+        Err(error) => return Ok(Some(refused(format!("the agent's report was refused: {error}")))),
+    };
+    let report = match Report::parse(&bytes, MAX_REPORT as usize) {
+        Ok(report) => report,
+        Err(error) => return Ok(Some(refused(format!("the agent's report was refused: {error}")))),
+    };
+    if report.run != run.id.as_str() || report.job != attempt.job || report.attempt != attempt.number {
+        // A stale file of another attempt says nothing about this one.
+        tracing::warn!(%attempt, "a report of another attempt was ignored");
+        return Ok(None);
+    }
+    let masker = masker(app, run, attempt).await?;
+    Ok(Some(Input::Reported {
+        job: attempt.job.clone(),
+        attempt: attempt.number,
+        report: summarise(&report, &masker),
+    }))
+}
+
+/// Masks what was given to the attempt. The agent masks too; the container can't be relied upon for it.
+async fn masker(app: &App, run: &Run, attempt: &AttemptId) -> Result<Masker, AppError> {
+    let Some(job) = run.job(&attempt.job) else { return Ok(Masker::new([])) };
+    let (_, secrets) = launch::environment(app, run, job).await?;
+    Ok(Masker::new(secrets.into_iter().map(|(_, value)| value.reveal().to_owned())))
+}
+
+fn summarise(report: &Report, masker: &Masker) -> ReportSummary {
+    let clean = |text: &str, max: usize| visible(&masker.mask_str(text), max);
+    let steps = report.tasks.iter().flat_map(|task| &task.steps);
+    let mut usage = Usage::default();
+    for step in steps.clone() {
+        if let Some(spent) = &step.usage {
+            usage.add(&Usage {
+                input_tokens: spent.input_tokens,
+                cached_input_tokens: spent.cached_input_tokens,
+                output_tokens: spent.output_tokens,
+                cost_usd: spent.cost_usd,
+            });
+        }
+    }
+    let summary = steps.clone().filter_map(|step| step.summary.as_deref()).next_back();
+    let error = steps.clone().filter_map(|step| step.error.as_deref()).next_back();
+    let finished = report.status == task::Status::Completed;
+    let outputs = report.tasks.iter().flat_map(|task| &task.outputs);
+    ReportSummary {
+        sequence: report.sequence,
+        conclusion: finished.then(|| report.conclusion.map_or(Conclusion::Failure, conclusion)),
+        message: report.message.as_deref().or(error).map(|text| clean(text, MAX_MESSAGE)),
+        summary: summary.map(|text| clean(text, MAX_SUMMARY)),
+        usage,
+        steps: steps
+            .take(MAX_STEPS)
+            .map(|step| StepSummary {
+                name: clean(step.name.as_deref().unwrap_or(&step.id), 100),
+                status: name(&step.status),
+                conclusion: step.conclusion.as_ref().map(name),
+            })
+            .collect(),
+        has_changes: report
+            .tasks
+            .iter()
+            .any(|task| task.changes.as_ref().is_some_and(|changes| changes.bundle.is_some())),
+        salvaged: report.salvaged,
+        outputs: outputs
+            .filter(|(name, _)| matches!(name.as_str(), "pr-title" | "pr-body"))
+            .map(|(name, value)| (name.clone(), clean(value, MAX_SUMMARY)))
+            .collect(),
+    }
+}
+
+/// A word as the report's file has it.
+fn name(word: &impl serde::Serialize) -> String {
+    serde_json::to_value(word).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn conclusion(reported: task::Conclusion) -> Conclusion {
+    match reported {
+        task::Conclusion::Success => Conclusion::Success,
+        task::Conclusion::Failure => Conclusion::Failure,
+        task::Conclusion::NoChanges => Conclusion::NoChanges,
+        task::Conclusion::NeedsInput => Conclusion::NeedsInput,
+        task::Conclusion::TimedOut => Conclusion::TimedOut,
+        task::Conclusion::Cancelled => Conclusion::Cancelled,
+        task::Conclusion::BudgetExceeded => Conclusion::BudgetExceeded,
+    }
+}

@@ -1,0 +1,73 @@
+//! What the operator chose, as the use cases need it.
+
+use crate::ports::Limits;
+use cloud_code_model::policy::ChangePolicy;
+use cloud_code_model::run::Timing;
+use std::collections::BTreeMap;
+
+/// Choices that govern runs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The label that starts a run.
+    pub label: String,
+    /// The CLI of an agent step that names none.
+    pub default_cli: String,
+    /// Image names are this and the CLI's name, e.g. `cloud-code-agent-` + `claude-code` + `:latest`.
+    pub image_prefix: String,
+    /// The tag of the agent images.
+    pub image_tag: String,
+    /// What a container may take.
+    pub limits: Limits,
+    /// Leases and other durations.
+    pub timing: Timing,
+    /// What a change may touch.
+    pub policy: ChangePolicy,
+    /// Whether new pull requests are drafts also when the run succeeded.
+    pub draft: bool,
+    /// Where people reach the server, without a slash at the end; `None` leaves links out.
+    pub public_url: Option<String>,
+    /// Bots (logins) that may start runs all the same.
+    pub allowed_bots: Vec<String>,
+    /// Author of the commits that the agent makes for what a CLI left uncommitted.
+    pub author: (String, String),
+    /// US dollars a job may cost unless its workflow says otherwise.
+    pub budget_usd: Option<f64>,
+    /// Minutes without output after which a CLI is taken for hung.
+    pub silence_minutes: f64,
+    /// Environment of the server that is handed to CLIs which ask for it by name: settings and secrets.
+    pub agent_env: BTreeMap<String, String>,
+    /// How often a launch is tried while the runner can't be reached.
+    pub launch_tries: u32,
+    /// Label run states on the issue.
+    pub state_labels: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            label: "cloud-code".to_owned(),
+            default_cli: "claude-code".to_owned(),
+            image_prefix: "cloud-code-agent-".to_owned(),
+            image_tag: "latest".to_owned(),
+            limits: Limits::default(),
+            timing: Timing::default(),
+            policy: ChangePolicy::default(),
+            draft: false,
+            public_url: None,
+            allowed_bots: Vec::new(),
+            author: ("cloud-code[bot]".to_owned(), "cloud-code[bot]@users.noreply.github.com".to_owned()),
+            budget_usd: None,
+            silence_minutes: 10.0,
+            agent_env: BTreeMap::new(),
+            launch_tries: 6,
+            state_labels: true,
+        }
+    }
+}
+
+impl Settings {
+    /// The image for a CLI.
+    pub fn image(&self, cli: &str) -> String {
+        format!("{}{cli}:{}", self.image_prefix, self.image_tag)
+    }
+}

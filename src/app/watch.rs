@@ -1,0 +1,90 @@
+//! Watching over attempts: their reports, and whether they still run.
+
+use super::{App, AppError, report, update};
+use crate::ports::{ContainerStatus, Stored};
+use cloud_code_model::ids::AttemptId;
+use cloud_code_model::run::{Input, Observation, ReportSummary, Run};
+use jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
+
+/// How often an attempt is looked at.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// Watches an attempt until no runner is needed for it any more.
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn watch(app: &App, id: &AttemptId) -> Result<(), AppError> {
+    let mut seen = Seen::default();
+    loop {
+        let Some(Stored { run, .. }) = app.store.load(&id.run).await? else { return Ok(()) };
+        if !run.attempt(id).is_some_and(|attempt| attempt.state.is_live()) {
+            return Ok(());
+        }
+        if let Err(error) = observe(app, &run, id, Some(&mut seen)).await {
+            // The lease decides how long this may go on.
+            tracing::warn!(run = %id.run, job = %id.job, attempt = id.number, %error, "could not look at the attempt");
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+/// Looks once.
+///
+/// # Errors
+/// When a port does not answer.
+pub async fn look(app: &App, id: &AttemptId) -> Result<(), AppError> {
+    let Some(Stored { run, .. }) = app.store.load(&id.run).await? else { return Ok(()) };
+    observe(app, &run, id, None).await
+}
+
+/// What the watcher has told the engine last: a heartbeat that says nothing new is told only now and then, so that a
+/// hundred running agents do not mean a hundred writes every few seconds.
+#[derive(Default)]
+struct Seen {
+    told_at: Option<Timestamp>,
+    steps: Option<ReportSummary>,
+}
+
+async fn observe(app: &App, run: &Run, id: &AttemptId, seen: Option<&mut Seen>) -> Result<(), AppError> {
+    // The order matters: a container that ended has written its last report before.
+    let status = app.runner.status(id).await?;
+    let mut inputs = Vec::new();
+    if let Some(input) = report::read(app, run, id).await? {
+        if seen.is_none_or(|seen| seen.is_news(&input, app.clock.now(), run)) {
+            inputs.push(input);
+        }
+    }
+    let observation = match status {
+        ContainerStatus::Running => Observation::Running,
+        ContainerStatus::Exited { code, out_of_memory, detail } => {
+            Observation::Exited { code, out_of_memory, detail }
+        }
+        ContainerStatus::Missing => Observation::Missing,
+    };
+    let probed = run.attempt(id).is_some_and(|attempt| attempt.probed);
+    if observation != Observation::Running || probed {
+        inputs.push(Input::Observed { job: id.job.clone(), attempt: id.number, observation });
+    }
+    if !inputs.is_empty() {
+        update::apply(app, &id.run, &inputs).await?;
+    }
+    Ok(())
+}
+
+impl Seen {
+    fn is_news(&mut self, input: &Input, now: Timestamp, run: &Run) -> bool {
+        let Input::Reported { report, .. } = input else { return true };
+        let third = SignedDuration::from_secs(run.timing.lease_seconds / 3);
+        let due = self.told_at.is_none_or(|told| now.duration_since(told) >= third);
+        let changed = self.steps.as_ref().is_none_or(|last| last.steps != report.steps);
+        let news = report.conclusion.is_some()
+            || changed
+            || due && self.steps.as_ref().is_none_or(|last| last.sequence < report.sequence);
+        if news {
+            self.told_at = Some(now);
+            self.steps = Some(report.clone());
+        }
+        news
+    }
+}

@@ -1,0 +1,276 @@
+//! Every word that goes to GitHub.
+//!
+//! Text that came from outside (titles, summaries, reasons) is made harmless here: no mention reaches anybody, no marker
+//! of ours can be forged, and nothing is longer than the forge takes.
+
+use crate::ports::Change;
+use cloud_code_model::ids::RunId;
+use cloud_code_model::run::{Attempt, AttemptState, Conclusion, Publication, Run, RunStatus, Usage};
+use jiff::SignedDuration;
+use std::fmt::Write;
+
+/// GitHub takes 65,536 characters; this leaves room for our own words.
+const MAX_TEXT: usize = 60_000;
+
+/// Between these, a pull request's text is ours to renew.
+pub const PULL_BEGIN: &str = "<!-- cloud-code:begin -->";
+/// See [`PULL_BEGIN`].
+pub const PULL_END: &str = "<!-- cloud-code:end -->";
+
+/// Finds the comment about a run again.
+pub fn run_marker(run: &RunId) -> String {
+    format!("<!-- cloud-code:run:{run} -->")
+}
+
+/// Finds an answer to a command again.
+pub fn reply_marker(key: &str) -> String {
+    format!("<!-- cloud-code:reply:{key} -->")
+}
+
+/// The page about a run on our server.
+pub fn run_url(run: &Run, public_url: Option<&str>) -> Option<String> {
+    public_url.map(|url| format!("{}/runs/{}", url.trim_end_matches('/'), run.id))
+}
+
+/// Answers a command that was refused.
+pub fn refused(actor: &str, reason: &str) -> String {
+    format!("@{actor}, nothing was started: {}.", quiet(reason.trim_end_matches('.')))
+}
+
+/// Answers `/cloud-code cancel`.
+pub fn cancelled_by_command(actor: &str, runs: usize) -> String {
+    match runs {
+        0 => format!("@{actor}, there is no run to cancel on this issue."),
+        1 => format!("@{actor}, the run is being cancelled."),
+        many => format!("@{actor}, {many} runs are being cancelled."),
+    }
+}
+
+/// Tells that workflow files can't be used.
+pub fn bad_workflows(problems: &[String]) -> String {
+    let mut out = "These workflows could not be started:\n\n".to_owned();
+    for problem in problems {
+        let _ = writeln!(out, "- {}", quiet(&problem.replace('\n', " ")));
+    }
+    cut(out)
+}
+
+/// The one comment about a run.
+pub fn run_comment(run: &Run, public_url: Option<&str>) -> String {
+    let mut out = format!("{}\n{}\n", run_marker(&run.id), headline(run));
+    if let Some(reason) = run.reason.as_deref().filter(|_| run.is_over()) {
+        let _ = writeln!(out, "\n> {}", quiet(reason).replace('\n', "\n> "));
+    }
+    if let Some(publication) = run.publication() {
+        let _ = writeln!(out, "\n{}", published(publication));
+    }
+    let attempt = run.jobs.last().and_then(|job| job.attempts.last());
+    if let Some(report) = attempt.and_then(|attempt| attempt.report.as_ref()) {
+        if run.is_over() {
+            if let Some(summary) = &report.summary {
+                let _ = writeln!(
+                    out,
+                    "\n<details><summary>What the agent said</summary>\n\n{}\n\n</details>",
+                    quiet(summary)
+                );
+            }
+        }
+        if !report.steps.is_empty() {
+            out.push('\n');
+            for step in &report.steps {
+                let mark = match step.conclusion.as_deref() {
+                    Some("success") => "✅",
+                    Some("skipped") => "⏭️",
+                    Some("no_changes") => "➖",
+                    Some(_) => "❌",
+                    None if step.status == "in_progress" => "⏳",
+                    None => "▫️",
+                };
+                let _ = writeln!(out, "- {mark} {}", quiet(&step.name));
+            }
+        }
+    }
+    let _ = writeln!(out, "\n<sub>{}</sub>", footer(run, public_url));
+    cut(out)
+}
+
+fn headline(run: &Run) -> String {
+    let publishing =
+        run.jobs.iter().any(|job| job.attempts.last().is_some_and(|a| a.state == AttemptState::Publishing));
+    match (run.status, run.conclusion) {
+        (RunStatus::Queued, _) => "🕓 **Queued.** An agent will start as soon as a runner is free.".to_owned(),
+        (RunStatus::InProgress, _) if publishing => "⏫ **Publishing** the change.".to_owned(),
+        (RunStatus::InProgress, _) if run.cancel.is_some() => "🛑 **Stopping.**".to_owned(),
+        (RunStatus::InProgress, _) => "⏳ **Working on it.**".to_owned(),
+        (RunStatus::Completed, conclusion) => match conclusion.unwrap_or(Conclusion::Failure) {
+            Conclusion::Success if run.publication().is_none() => "✅ **Done.** No change was needed.".to_owned(),
+            Conclusion::Success => "✅ **Done.**".to_owned(),
+            Conclusion::NoChanges => {
+                "➖ **No changes.** The agent finished without changing anything; there is no branch and no pull request."
+                    .to_owned()
+            }
+            Conclusion::NeedsInput => "❓ **The agent has a question.** Answer it, then comment `/cloud-code run`.".to_owned(),
+            Conclusion::TimedOut => "⌛ **Timed out.**".to_owned(),
+            Conclusion::BudgetExceeded => "💸 **The budget is spent.**".to_owned(),
+            Conclusion::Cancelled => {
+                let by = run.cancel.as_ref().map_or("somebody", |cancel| cancel.by.as_str());
+                format!("🛑 **Cancelled** by {}.", quiet(by))
+            }
+            Conclusion::Skipped => "⏭️ **Skipped.**".to_owned(),
+            Conclusion::Failure => "❌ **Failed.** Nothing was pushed.".to_owned(),
+        },
+    }
+}
+
+fn published(publication: &Publication) -> String {
+    let (files, insertions, deletions) = publication.diffstat;
+    let what = format!(
+        "{} in {}, +{insertions} −{deletions}",
+        count(publication.commits, "commit"),
+        count(files, "file")
+    );
+    match &publication.pull {
+        Some(pull) if pull.number > 0 => {
+            let kind = if pull.draft { "draft pull request" } else { "pull request" };
+            format!("**{kind} #{}** on `{}`: {what}.", pull.number, publication.branch)
+        }
+        _ => format!("Branch `{}`: {what}.", publication.branch),
+    }
+}
+
+fn footer(run: &Run, public_url: Option<&str>) -> String {
+    let mut parts = vec![format!("workflow `{}`", run.workflow.name.replace('`', "'"))];
+    if let (Some(from), Some(to)) = (run.started_at, run.finished_at) {
+        parts.push(duration(to.duration_since(from)));
+    }
+    if run.is_over() {
+        parts.extend(cost(&run.usage()));
+    }
+    let name = match run_url(run, public_url) {
+        Some(url) => format!("[{}]({url})", run.id),
+        None => run.id.to_string(),
+    };
+    parts.push(name);
+    parts.join(" · ")
+}
+
+/// `$0.42 · 12,000 tokens`; tokens without a price are `unpriced`; nothing spent is nothing said.
+pub fn cost(usage: &Usage) -> Vec<String> {
+    let tokens = usage.input_tokens + usage.cached_input_tokens + usage.output_tokens;
+    let mut parts = Vec::new();
+    match usage.cost_usd {
+        Some(cost) => parts.push(format!("${cost:.2}")),
+        None if tokens > 0 => parts.push("unpriced".to_owned()),
+        None => {}
+    }
+    if tokens > 0 {
+        parts.push(format!("{} tokens", thousands(tokens)));
+    }
+    parts
+}
+
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `45 s`, `3 min 5 s`, `2 h 1 min`.
+pub fn duration(duration: SignedDuration) -> String {
+    let seconds = duration.as_secs().max(0);
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
+fn count(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// A pull request's title from text that came from outside: one line, at most 200 characters.
+pub fn pull_title(text: &str) -> String {
+    let line = cloud_code_model::untrusted::visible(text, 2000).replace(['\n', '\t'], " ");
+    let title: String = line.trim().chars().take(200).collect();
+    if title.is_empty() { "Changes by Cloud Code".to_owned() } else { quiet(&title) }
+}
+
+/// A pull request's text.
+pub fn pull_body(run: &Run, attempt: &Attempt, change: &Change, public_url: Option<&str>) -> String {
+    let mut out = format!("{PULL_BEGIN}\n");
+    if run.subject.number > 0 {
+        let _ = writeln!(out, "Fixes #{}\n", run.subject.number);
+    }
+    let report = attempt.report.as_ref();
+    let text = report.and_then(|report| report.outputs.get("pr-body").or(report.summary.as_ref()));
+    if let Some(text) = text {
+        let _ = writeln!(out, "{}\n", quiet(&text.chars().take(30_000).collect::<String>()));
+    }
+    let partial = attempt.conclusion.filter(|conclusion| *conclusion != Conclusion::Success);
+    if let Some(conclusion) = partial {
+        let why = attempt.reason.as_deref().unwrap_or("the attempt ended early");
+        let _ = writeln!(
+            out,
+            "> [!WARNING]\n> This is partial work, saved when the run ended with `{}`: {}\n",
+            conclusion.as_str(),
+            quiet(why).replace('\n', " ")
+        );
+    }
+    if change.commits.len() > 1 {
+        let _ = writeln!(out, "{} commits:\n", change.commits.len());
+        for commit in change.commits.iter().take(50) {
+            let _ = writeln!(out, "- {}", quiet(commit));
+        }
+        out.push('\n');
+    }
+    let _ = writeln!(out, "<sub>{}</sub>\n{PULL_END}", footer(run, public_url));
+    cut(out)
+}
+
+/// A check run's one line.
+pub fn check_title(run: &Run, attempt: &Attempt) -> String {
+    let conclusion = attempt.conclusion.map_or("unknown", Conclusion::as_str);
+    let spent = cost(&run.usage());
+    let title = if spent.is_empty() {
+        conclusion.to_owned()
+    } else {
+        format!("{conclusion} · {}", spent.join(" · "))
+    };
+    title.chars().take(200).collect()
+}
+
+/// A check run's text.
+pub fn check_summary(run: &Run, attempt: &Attempt) -> String {
+    let mut out =
+        format!("Run `{}` of workflow `{}` for #{}.\n", run.id, run.workflow.name, run.subject.number);
+    if let Some(report) = &attempt.report {
+        for step in &report.steps {
+            let conclusion = step.conclusion.as_deref().unwrap_or(&step.status);
+            let _ = writeln!(out, "- {}: {conclusion}", quiet(&step.name));
+        }
+        if let Some(summary) = &report.summary {
+            let _ = writeln!(out, "\n{}", quiet(summary));
+        }
+    }
+    cut(out)
+}
+
+/// Makes text from outside harmless in Markdown that we sign: mentions and issue-closing references ring nobody's bell,
+/// and no HTML comment (a marker of ours) can be forged.
+fn quiet(text: &str) -> String {
+    text.replace("<!--", "&lt;!--").replace('@', "@\u{2060}").replace("</details>", "&lt;/details>")
+}
+
+fn cut(text: String) -> String {
+    match text.char_indices().nth(MAX_TEXT) {
+        Some((end, _)) => format!("{}\n\n[cut: the text was too long]", &text[..end]),
+        None => text,
+    }
+}

@@ -1,0 +1,66 @@
+//! The GitHub App.
+
+use super::{ConfigError, Environment};
+use crate::ports::SecretText;
+
+/// Who we are on GitHub, and which GitHub.
+#[derive(Debug, Clone)]
+pub struct GitHubConfig {
+    /// Web address, no slash at the end.
+    pub web_url: String,
+    /// API address, no slash at the end.
+    pub api_url: String,
+    /// The App's id.
+    pub app_id: u64,
+    /// The App's slug.
+    pub slug: String,
+    /// The App's private key, PEM.
+    pub private_key: SecretText,
+    /// Verifies deliveries.
+    pub webhook_secret: SecretText,
+}
+
+impl GitHubConfig {
+    pub(super) fn read(env: &Environment) -> Result<Self, ConfigError> {
+        let webhook_secret = SecretText::new(env.required("GITHUB_WEBHOOK_SECRET")?);
+        let web_url = env.get("GITHUB_URL").unwrap_or_default().trim_end_matches('/').to_owned();
+        let api_url = env.get("GITHUB_API_URL").unwrap_or_else(|| match web_url.as_str() {
+            "https://github.com" => "https://api.github.com".to_owned(),
+            other => format!("{other}/api/v3"),
+        });
+        env.required("GITHUB_APP_ID")?;
+        let app_id =
+            env.parsed("GITHUB_APP_ID", "a number: the App's id, not its client id")?.unwrap_or_default();
+        Ok(Self {
+            web_url,
+            api_url: api_url.trim_end_matches('/').to_owned(),
+            app_id,
+            slug: env.required("GITHUB_APP_NAME")?,
+            private_key: private_key(env)?,
+            webhook_secret,
+        })
+    }
+}
+
+fn private_key(env: &Environment) -> Result<SecretText, ConfigError> {
+    let (variable, pem) = match (env.get("GITHUB_PRIVATE_KEY"), env.get("GITHUB_PRIVATE_KEY_FILE")) {
+        (Some(pem), _) => ("GITHUB_PRIVATE_KEY", pem.replace("\\n", "\n")),
+        (None, Some(file)) => {
+            let read = std::fs::read_to_string(&file).map_err(|error| ConfigError {
+                variable: "GITHUB_PRIVATE_KEY_FILE",
+                problem: format!("`{file}` can't be read: {error}"),
+            })?;
+            ("GITHUB_PRIVATE_KEY_FILE", read)
+        }
+        (None, None) => {
+            let problem = "it, or GITHUB_PRIVATE_KEY_FILE, must be set: the GitHub App's private key, from the App's settings page";
+            return Err(ConfigError { variable: "GITHUB_PRIVATE_KEY", problem: problem.to_owned() });
+        }
+    };
+    if !pem.contains("PRIVATE KEY-----") {
+        let problem =
+            "this is no PEM private key (it has no line `-----BEGIN … PRIVATE KEY-----`)".to_owned();
+        return Err(ConfigError { variable, problem });
+    }
+    Ok(SecretText::new(pem))
+}

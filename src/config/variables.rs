@@ -1,0 +1,148 @@
+//! Every environment variable: its name, default and meaning. `.env.example` is made from this table.
+
+/// One variable.
+#[derive(Debug, Clone, Copy)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// Its value when unset.
+    pub default: Option<&'static str>,
+    /// What it means, one or two sentences.
+    pub meaning: &'static str,
+    /// Whether its value must never be shown.
+    pub secret: bool,
+}
+
+const fn plain(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
+    Variable { name, default: Some(default), meaning, secret: false }
+}
+
+const fn unset(name: &'static str, meaning: &'static str) -> Variable {
+    Variable { name, default: None, meaning, secret: false }
+}
+
+const fn secret(name: &'static str, meaning: &'static str) -> Variable {
+    Variable { name, default: None, meaning, secret: true }
+}
+
+/// All of them, in the order of `.env.example`.
+pub const VARIABLES: &[Variable] = &[
+    plain("LISTEN_ADDR", "127.0.0.1:8080", "Address and port the server listens on."),
+    unset(
+        "PUBLIC_URL",
+        "Where people and GitHub reach the server, e.g. https://cloud-code.example.com; links in comments use it.",
+    ),
+    secret(
+        "API_TOKENS",
+        "Comma-separated tokens for the API and the pages, each at least 16 characters. Without any, both are closed.",
+    ),
+    plain(
+        "LOG",
+        "info",
+        "What is logged: error, warn, info, debug or a tracing filter such as info,cloud_code=debug.",
+    ),
+    plain("LOG_FORMAT", "text", "`text` for people or `json` for machines."),
+    secret(
+        "GITHUB_WEBHOOK_SECRET",
+        "The secret set in the GitHub App's webhook settings. The server does not start without it.",
+    ),
+    unset("GITHUB_APP_ID", "The GitHub App's id (a number)."),
+    unset("GITHUB_APP_NAME", "The GitHub App's slug, as in https://github.com/apps/SLUG."),
+    secret("GITHUB_PRIVATE_KEY", "The GitHub App's private key, PEM; line breaks may be written as \\n."),
+    unset("GITHUB_PRIVATE_KEY_FILE", "A file with the private key, instead of GITHUB_PRIVATE_KEY."),
+    plain(
+        "GITHUB_URL",
+        "https://github.com",
+        "GitHub's web address; git uses it too. Set it for Enterprise Server.",
+    ),
+    unset(
+        "GITHUB_API_URL",
+        "GitHub's API address. Default: https://api.github.com, or GITHUB_URL/api/v3 for Enterprise Server.",
+    ),
+    plain(
+        "DATA_DIR",
+        "./data",
+        "Where the database, mirrors, workspaces and artifacts live. Agent containers mount folders below it.",
+    ),
+    unset("DATABASE_URL", "sqlite:PATH. Default: sqlite:DATA_DIR/cloud-code.db."),
+    secret(
+        "CLOUD_CODE_SECRETS_KEY",
+        "32 bytes in base64 that open the sealed secrets. Default: made once, in DATA_DIR/secrets.key.",
+    ),
+    plain(
+        "RUNNER",
+        "docker",
+        "Where jobs run: `docker`, or `process` for development: child processes of the server, which is no sandbox.",
+    ),
+    unset(
+        "DOCKER_HOST",
+        "The Docker daemon, e.g. unix:///run/user/1000/docker.sock. Default: /var/run/docker.sock.",
+    ),
+    unset("DOCKER_NETWORK", "The Docker network that agent containers join. Default: Docker's own bridge."),
+    unset(
+        "DOCKER_EXTRA_HOSTS",
+        "Comma-separated NAME:ADDRESS for agent containers, e.g. host.docker.internal:host-gateway.",
+    ),
+    unset("CONCURRENCY", "Jobs that run at once. Default: the number of cores."),
+    plain(
+        "AGENT_IMAGE_PREFIX",
+        "cloud-code-agent-",
+        "Agent images are named by this and the CLI's name, e.g. cloud-code-agent-claude-code.",
+    ),
+    plain("AGENT_IMAGE_TAG", "latest", "The agent images' tag."),
+    plain("AGENT_MEMORY_MB", "4096", "Memory of an agent container in MiB."),
+    plain("AGENT_CPUS", "2", "Cores of an agent container."),
+    plain("AGENT_PIDS", "1024", "Processes and threads of an agent container."),
+    plain("DEFAULT_CLI", "claude-code", "The CLI of an agent step that names none."),
+    unset("BUDGET_USD", "US dollars a job may cost, unless its workflow says otherwise. Default: no limit."),
+    plain("SILENCE_MINUTES", "10", "Minutes without any output after which a CLI counts as hung."),
+    plain("LABEL", "cloud-code", "The label that starts a run."),
+    plain(
+        "DRAFT_PULL_REQUESTS",
+        "false",
+        "Whether pull requests of successful runs are opened as drafts. Those of partial work always are.",
+    ),
+    plain("MAX_CHANGED_FILES", "100", "Files that a change may touch."),
+    plain("MAX_CHANGE_BYTES", "4194304", "Bytes that a change may have as a git bundle."),
+    plain(
+        "PROTECTED_PATHS",
+        ".github/workflows/,.cloud-code/",
+        "Comma-separated folders that a change may not touch.",
+    ),
+    unset("ALLOWED_BOTS", "Comma-separated logins of bots that may start runs."),
+    plain(
+        "COMMIT_AUTHOR_NAME",
+        "cloud-code[bot]",
+        "Author of commits that the agent makes of what a CLI left uncommitted.",
+    ),
+    plain("COMMIT_AUTHOR_EMAIL", "cloud-code[bot]@users.noreply.github.com", "That author's address."),
+    plain(
+        "LEASE_SECONDS",
+        "90",
+        "Seconds without a heartbeat after which an agent is looked for, and after as many again given up.",
+    ),
+    plain("SWEEP_SECONDS", "60", "Seconds between two sweeps."),
+    secret(
+        "ANTHROPIC_API_KEY",
+        "For claude-code, where a repository or its owner has no secret of this name.",
+    ),
+    secret("ANTHROPIC_AUTH_TOKEN", "For claude-code: a bearer token instead of an API key."),
+    secret("CLAUDE_CODE_OAUTH_TOKEN", "For claude-code: a subscription's token instead of an API key."),
+    unset("ANTHROPIC_BASE_URL", "For claude-code: another LLM server."),
+    unset("ANTHROPIC_MODEL", "For claude-code: the model of steps that name none."),
+    plain("CLOUD_CODE_SERVER", "http://127.0.0.1:8080", "For `cloud-code runs`: the server."),
+    secret("CLOUD_CODE_TOKEN", "For `cloud-code runs`: one of the server's API_TOKENS."),
+];
+
+/// The text of `.env.example`.
+pub fn example() -> String {
+    let mut out = String::from(
+        "# Settings of Cloud Code. Copy to .env and fill in; a line that begins with # keeps its default.\n\
+         # Made from src/config/variables.rs: change that, then run `UPDATE=1 cargo test --test it env_example`.\n",
+    );
+    for variable in VARIABLES {
+        out.push_str(&format!("\n# {}\n", variable.meaning));
+        out.push_str(&format!("#{}={}\n", variable.name, variable.default.unwrap_or_default()));
+    }
+    out
+}

@@ -1,0 +1,6 @@
+//! The command line.
+
+mod client;
+pub mod runs;
+mod show;
+mod table;

@@ -1,0 +1,6 @@
+//! Wiring: which adapters stand behind the ports, and who calls the use cases when.
+
+pub mod cli;
+#[cfg(feature = "vps")]
+pub mod vps;
+pub mod worker;

@@ -1,0 +1,55 @@
+//! How the parts are, and cancelling: what the HTTP room asks of the use cases.
+
+use crate::app::cancel::{self, Cancelled};
+use crate::app::{App, AppError};
+use crate::http::{Cancel, CancelOutcome, Health, PartHealth};
+use crate::ports::{Lane, StoreError};
+use async_trait::async_trait;
+use cloud_code_model::ids::RunId;
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// No part may keep the answer waiting for longer.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// Looks at the parts of an [`App`].
+pub struct AppHealth(pub Arc<App>);
+
+#[async_trait]
+impl Health for AppHealth {
+    async fn parts(&self) -> Vec<PartHealth> {
+        let app = &self.0;
+        let store = part("store", async { app.store.check().await.map(|()| "can be written".to_owned()) });
+        let queue = part("queue", async {
+            let depth = app.queue.depth(Lane::Deliveries).await?;
+            Ok::<_, crate::ports::QueueError>(format!("{} deliveries wait", depth.waiting))
+        });
+        let runner = part("runner", app.runner.check());
+        let secrets = part("secrets", async { app.secrets.check().await.map(|()| "can be opened".to_owned()) });
+        let (store, queue, runner, secrets) = tokio::join!(store, queue, runner, secrets);
+        vec![store, queue, runner, secrets]
+    }
+}
+
+async fn part<E: Display>(name: &str, look: impl Future<Output = Result<String, E>>) -> PartHealth {
+    let (ok, detail) = match tokio::time::timeout(PATIENCE, look).await {
+        Ok(Ok(detail)) => (true, detail),
+        Ok(Err(error)) => (false, error.to_string()),
+        Err(_) => (false, format!("no answer within {} s", PATIENCE.as_secs())),
+    };
+    PartHealth { name: name.to_owned(), ok, detail }
+}
+
+#[async_trait]
+impl Cancel for AppHealth {
+    async fn cancel(&self, run: &RunId, by: &str) -> Result<CancelOutcome, StoreError> {
+        match cancel::cancel(&self.0, run, by).await {
+            Ok(Cancelled::Accepted) => Ok(CancelOutcome::Accepted),
+            Ok(Cancelled::AlreadyOver) => Ok(CancelOutcome::AlreadyOver),
+            Ok(Cancelled::NotFound) => Ok(CancelOutcome::NotFound),
+            Err(AppError::Store(error)) => Err(error),
+            Err(other) => Err(StoreError::Unavailable(other.to_string())),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! One machine: everything embedded, behind one process.
+
+mod health;
+mod local;
+mod serve;
+
+pub use health::AppHealth;
+pub use local::{LocalRun, local};
+pub use serve::{Server, ServerOptions};
+
+use crate::adapters::disk::DiskArtifacts;
+use crate::adapters::github::{self, GitHubForge};
+use crate::adapters::vps::docker::{DockerConfig, DockerRunner};
+use crate::adapters::vps::git::{GitWorkspaces, WorkspaceConfig};
+use crate::adapters::vps::process::ProcessRunner;
+use crate::adapters::vps::sealed::SealedFile;
+use crate::adapters::vps::sql::Database;
+use crate::app::App;
+use crate::config::{AgentsConfig, Config, RunnerKind, StorageConfig};
+use crate::ports::{Clock, Runner, SystemClock, Workspaces};
+use anyhow::Context;
+use cloud_code_model::ids::digest;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::broadcast;
+
+/// Where a container sees its mirror's objects.
+const OBJECTS_INSIDE: &str = "/cloud-code/objects";
+
+/// Wires a server's use cases to the adapters that its settings name.
+///
+/// # Errors
+/// When the database can't be opened, or the GitHub App's key is none.
+pub async fn app(config: &Config) -> anyhow::Result<App> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let storage = &config.storage;
+    make_private(&storage.data_dir).with_context(|| format!("DATA_DIR: {}", storage.data_dir.display()))?;
+    let database = Database::open(&storage.database_url, Arc::clone(&clock)).await.context("DATABASE_URL")?;
+    let forge = GitHubForge::new(github::GitHubConfig {
+        api_url: config.github.api_url.clone(),
+        web_url: config.github.web_url.clone(),
+        app_id: config.github.app_id,
+        slug: config.github.slug.clone(),
+        private_key_pem: config.github.private_key.clone(),
+        clock: Arc::clone(&clock),
+    })?;
+    let (runner, workspaces) = runner(&config.agents, &storage.data_dir)?;
+    Ok(App {
+        store: Arc::new(database.store()),
+        queue: Arc::new(database.queue()),
+        runner,
+        artifacts: Arc::new(DiskArtifacts::new(&storage.data_dir)),
+        workspaces,
+        forge: Arc::new(forge),
+        secrets: Arc::new(secrets(storage)?),
+        clock,
+        worker: instance(&storage.data_dir),
+        settings: config.agents.settings.clone(),
+        saved: broadcast::channel(1024).0,
+    })
+}
+
+/// The sealed file of secrets.
+///
+/// # Errors
+/// When its key is no key, or its folder can't be written.
+pub fn secrets(storage: &StorageConfig) -> anyhow::Result<SealedFile> {
+    make_private(&storage.data_dir).with_context(|| format!("DATA_DIR: {}", storage.data_dir.display()))?;
+    let key = storage.secrets_key.as_ref().map(|key| key.reveal());
+    Ok(SealedFile::open(&storage.data_dir, key)?)
+}
+
+/// The runner that the settings name, and the workspaces that fit it.
+fn runner(agents: &AgentsConfig, data_dir: &Path) -> anyhow::Result<(Arc<dyn Runner>, Arc<dyn Workspaces>)> {
+    Ok(match agents.runner {
+        RunnerKind::Docker => {
+            let mut docker = DockerConfig::new(instance(data_dir));
+            docker.host.clone_from(&agents.docker_host);
+            docker.network.clone_from(&agents.docker_network);
+            docker.extra_hosts.clone_from(&agents.docker_extra_hosts);
+            let owner = rustix::process::geteuid().is_root().then_some(docker.user);
+            let config = WorkspaceConfig { owner, objects_inside: Some(PathBuf::from(OBJECTS_INSIDE)) };
+            (Arc::new(DockerRunner::connect(docker)), Arc::new(GitWorkspaces::new(data_dir, config)))
+        }
+        RunnerKind::Process => {
+            let config = WorkspaceConfig { owner: None, objects_inside: None };
+            let runner = ProcessRunner::new(agent_command()?, data_dir.join("processes"));
+            (Arc::new(runner), Arc::new(GitWorkspaces::new(data_dir, config)))
+        }
+    })
+}
+
+/// The agent, as this very program has it.
+fn agent_command() -> anyhow::Result<Vec<OsString>> {
+    let program = std::env::current_exe().context("the path of this program")?;
+    Ok(vec![program.into_os_string(), "agent".into()])
+}
+
+/// Tells installations on one Docker daemon apart, and stays the same over restarts.
+fn instance(data_dir: &Path) -> String {
+    let path = std::fs::canonicalize(data_dir).unwrap_or_else(|_| data_dir.to_owned());
+    digest(&["instance", &path.to_string_lossy()])
+}
+
+/// Makes a folder that only we, and on the way to workspaces the container's user, may enter.
+fn make_private(dir: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    std::fs::DirBuilder::new().recursive(true).mode(0o711).create(dir)?;
+    let mode = std::fs::metadata(dir)?.permissions().mode();
+    if mode & 0o066 != 0 {
+        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(mode & 0o711))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! Cancels a run.
+
+use super::query::RunPath;
+use super::view::ApiCancelled;
+use crate::http::Shared;
+use crate::http::error::{ApiError, ErrorBody};
+use crate::http::state::CancelOutcome;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+/// Who it was, in the run's history and on the issue: a token has no person's name.
+const BY: &str = "an API client";
+
+/// Ends a run. Asking again, or for a run that has ended, changes nothing.
+#[utoipa::path(
+    post, path = "/runs/{id}/cancel", operation_id = "cancelRun", tag = "runs", security(("token" = [])),
+    params(("id" = String, Path, description = "The run's id", example = "r-0123456789abcdef0123")),
+    responses(
+        (status = 202, description = "The run will end", body = ApiCancelled),
+        (status = 200, description = "The run had ended before", body = ApiCancelled),
+        (status = 401, description = "No token, or a wrong one", body = ErrorBody),
+        (status = 404, description = "There is no such run", body = ErrorBody),
+        (status = 503, description = "The store is down", body = ErrorBody),
+    )
+)]
+pub(super) async fn cancel(State(state): State<Shared>, RunPath(id): RunPath) -> Result<Response, ApiError> {
+    let (status, outcome) = match state.canceller.cancel(&id, BY).await? {
+        CancelOutcome::Accepted => (StatusCode::ACCEPTED, "accepted"),
+        CancelOutcome::AlreadyOver => (StatusCode::OK, "already_over"),
+        CancelOutcome::NotFound => return Err(ApiError::not_found(format!("there is no run {id}"))),
+    };
+    let body = ApiCancelled { run: id.to_string(), outcome: outcome.to_owned() };
+    Ok((status, Json(body)).into_response())
+}

@@ -1,0 +1,46 @@
+//! One axum router: webhook, API, pages, health. The same under `serve` and under Lambda.
+//!
+//! It knows the ports and [`state::HttpState`], nothing behind them. It decides nothing about runs: a webhook is verified
+//! and queued, a cancel is passed on, everything else only reads.
+
+pub mod api;
+mod auth;
+mod edge;
+mod error;
+mod operations;
+mod pages;
+pub mod signature;
+pub mod state;
+mod strict_json;
+mod webhook;
+pub mod words;
+
+pub use api::openapi;
+pub use state::{Cancel, CancelOutcome, Health, HttpParts, HttpState, PartHealth, StateError};
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn;
+use axum::routing::{get, post};
+use error::ApiError;
+use std::sync::Arc;
+
+type Shared = Arc<HttpState>;
+
+/// All routes.
+pub fn router(state: HttpState) -> Router {
+    let shared = Arc::new(state);
+    Router::new()
+        .merge(api::router(&shared))
+        .merge(pages::router(&shared))
+        .route("/healthz", get(operations::healthz))
+        .route("/readyz", get(operations::readyz))
+        .route("/metrics", get(operations::metrics))
+        .layer(DefaultBodyLimit::max(edge::BODY_LIMIT))
+        .route("/webhooks/github", post(webhook::receive))
+        .route("/webhooks/github/", post(webhook::receive))
+        .fallback(async || ApiError::not_found("there is nothing at this path"))
+        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
+        .layer(from_fn(edge::edge))
+        .with_state(shared)
+}

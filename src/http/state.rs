@@ -1,0 +1,119 @@
+//! What the router needs of the rest of the program.
+
+use super::auth::Tokens;
+use super::signature::WebhookKey;
+use crate::ports::{Artifacts, Clock, Queue, SecretText, Store, StoreError};
+use async_trait::async_trait;
+use cloud_code_model::ids::RunId;
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// The variable that holds the API tokens, separated by commas; named in answers.
+pub const TOKENS_VARIABLE: &str = "API_TOKENS";
+
+/// How one part of the program is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartHealth {
+    /// Its name: `store`, `queue`, `runner`, …
+    pub name: String,
+    /// Whether it can be used now.
+    pub ok: bool,
+    /// What it is, or what is wrong with it, for people. Never a secret.
+    pub detail: String,
+}
+
+/// Looks at all parts.
+#[async_trait]
+pub trait Health: Send + Sync {
+    /// The parts as they are now.
+    async fn parts(&self) -> Vec<PartHealth>;
+}
+
+/// What became of a wish to cancel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancelOutcome {
+    /// It is recorded; the run will end.
+    Accepted,
+    /// The run had ended before.
+    AlreadyOver,
+    /// There is no such run.
+    NotFound,
+}
+
+/// Ends runs.
+#[async_trait]
+pub trait Cancel: Send + Sync {
+    /// Records the wish of `by` to end a run.
+    async fn cancel(&self, run: &RunId, by: &str) -> Result<CancelOutcome, StoreError>;
+}
+
+/// The parts of an [`HttpState`].
+pub struct HttpParts {
+    /// Takes the deliveries.
+    pub queue: Arc<dyn Queue>,
+    /// Has the runs.
+    pub store: Arc<dyn Store>,
+    /// Has logs and transcripts.
+    pub artifacts: Arc<dyn Artifacts>,
+    /// Says when a delivery came, and how old a run is.
+    pub clock: Arc<dyn Clock>,
+    /// The secret that GitHub signs with.
+    pub webhook_secret: SecretText,
+    /// Tokens that open the API and the pages; none: both are closed.
+    pub api_tokens: Vec<SecretText>,
+    /// Answers `/readyz`.
+    pub health: Arc<dyn Health>,
+    /// Answers `/metrics`; from [`crate::metrics::install`].
+    pub metrics: PrometheusHandle,
+    /// Cancels runs.
+    pub canceller: Arc<dyn Cancel>,
+    /// Ends the answers that would go on for long (followed logs), so that the server can stop.
+    pub shutdown: CancellationToken,
+}
+
+/// Why the router can't be made: the operator's mistake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// An empty secret would let everybody sign.
+    #[error("GITHUB_WEBHOOK_SECRET is empty; set it to the secret of the GitHub App's webhook")]
+    EmptyWebhookSecret,
+    /// An empty token would let everybody in.
+    #[error("{TOKENS_VARIABLE} holds an empty token; take the stray comma out, or unset it to close the API")]
+    EmptyToken,
+}
+
+/// What the handlers share. Secrets are held only as keyed or hashed state.
+pub struct HttpState {
+    pub(super) queue: Arc<dyn Queue>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) artifacts: Arc<dyn Artifacts>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) webhook: WebhookKey,
+    pub(super) tokens: Tokens,
+    pub(super) health: Arc<dyn Health>,
+    pub(super) metrics: PrometheusHandle,
+    pub(super) canceller: Arc<dyn Cancel>,
+    pub(super) shutdown: CancellationToken,
+}
+
+impl HttpState {
+    /// Takes the parts.
+    ///
+    /// # Errors
+    /// When a secret is empty.
+    pub fn new(parts: HttpParts) -> Result<Self, StateError> {
+        Ok(Self {
+            queue: parts.queue,
+            store: parts.store,
+            artifacts: parts.artifacts,
+            clock: parts.clock,
+            webhook: WebhookKey::new(&parts.webhook_secret).ok_or(StateError::EmptyWebhookSecret)?,
+            tokens: Tokens::new(&parts.api_tokens).ok_or(StateError::EmptyToken)?,
+            health: parts.health,
+            metrics: parts.metrics,
+            canceller: parts.canceller,
+            shutdown: parts.shutdown,
+        })
+    }
+}

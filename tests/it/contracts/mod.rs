@@ -1,0 +1,8 @@
+//! One suite a port, run on every adapter of it.
+
+mod artifacts;
+mod queue;
+mod runner;
+mod secrets;
+mod store;
+mod workspaces;

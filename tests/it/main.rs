@@ -1,0 +1,11 @@
+//! The integration tests, one binary: contract suites of the ports, flows through the whole program, and tidy checks.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod contracts;
