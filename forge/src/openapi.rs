@@ -51,6 +51,11 @@ impl std::fmt::Debug for OpenApi {
 const ALSO_NULL: [&str; 1] =
     ["/components/schemas/pull-request-simple/properties/labels/items/properties/description"];
 
+/// Where it asks for all of what are alternatives: an account is a user or an enterprise.
+const ALTERNATIVES: [&str; 1] = [
+    "/paths/~1app~1installations/get/responses/200/content/application~1json/schema/items/properties/account",
+];
+
 impl OpenApi {
     /// Reads the description from a file such as `api.github.com.json`.
     ///
@@ -64,6 +69,14 @@ impl OpenApi {
         for place in ALSO_NULL {
             if let Some(schema) = document.pointer_mut(place) {
                 schema["nullable"] = json!(true);
+            }
+        }
+        for place in ALTERNATIVES {
+            let schema = document.pointer_mut(place).and_then(Value::as_object_mut);
+            if let Some((schema, all)) =
+                schema.and_then(|schema| schema.remove("allOf").map(|all| (schema, all)))
+            {
+                schema.insert("anyOf".into(), all);
             }
         }
         let mut operations = Vec::new();
