@@ -17,7 +17,7 @@ const SECRET: &str = "hunter2-hunter2-hunter2";
 /// A remote as other people move it.
 enum Place {
     Folder(tempfile::TempDir),
-    Forge(Hub),
+    Forge(Box<Hub>),
 }
 
 impl Place {
@@ -36,7 +36,7 @@ impl Place {
     }
 
     async fn forge() -> Self {
-        Self::Forge(Hub::start().await)
+        Self::Forge(Box::new(Hub::start().await))
     }
 
     async fn remote(&self, access: RemoteAccess) -> Remote {
@@ -82,7 +82,8 @@ impl Place {
                 let tree = repository.find_tree(index.write_tree_to(&repository).unwrap()).unwrap();
                 let person = git2::Signature::now("Ann", "ann@example.com").unwrap();
                 let parents: Vec<_> = parent.iter().collect();
-                let id = repository.commit(None, &person, &person, "a person's commit", &tree, &parents).unwrap();
+                let id =
+                    repository.commit(None, &person, &person, "a person's commit", &tree, &parents).unwrap();
                 repository.reference(&format!("refs/heads/{branch}"), id, true, "test").unwrap();
                 id.to_string()
             }
@@ -105,7 +106,11 @@ impl Place {
         match self {
             Self::Folder(folder) => {
                 let repository = git2::Repository::open(folder.path()).unwrap();
-                repository.find_reference("refs/heads/main").unwrap().rename(&format!("refs/heads/{to}"), true, "").unwrap();
+                repository
+                    .find_reference("refs/heads/main")
+                    .unwrap()
+                    .rename(&format!("refs/heads/{to}"), true, "")
+                    .unwrap();
                 repository.set_head(&format!("refs/heads/{to}")).unwrap();
             }
             Self::Forge(hub) => hub.forge.rename_default_branch("acme/shop", to).unwrap(),
@@ -136,14 +141,27 @@ impl Bench {
         self.prepare_from(number, None).await
     }
 
-    async fn prepare_from(&self, number: u32, from: Option<&str>) -> Result<PreparedWorkspace, WorkspaceError> {
+    async fn prepare_from(
+        &self,
+        number: u32,
+        from: Option<&str>,
+    ) -> Result<PreparedWorkspace, WorkspaceError> {
         let remote = self.place.remote(RemoteAccess::Read).await;
-        let checkout =
-            Checkout { attempt: attempt(number), remote, from: from.map(str::to_owned), branch: BRANCH.to_owned() };
+        let checkout = Checkout {
+            attempt: attempt(number),
+            remote,
+            from: from.map(str::to_owned),
+            branch: BRANCH.to_owned(),
+        };
         self.workspaces.prepare(&checkout).await
     }
 
-    async fn examine(&self, number: u32, base: &str, bundle: Vec<u8>) -> Result<Option<Change>, WorkspaceError> {
+    async fn examine(
+        &self,
+        number: u32,
+        base: &str,
+        bundle: Vec<u8>,
+    ) -> Result<Option<Change>, WorkspaceError> {
         let policy = ChangePolicy { max_files: 3, max_bytes: 100_000, ..ChangePolicy::default() };
         let remote = self.place.remote(RemoteAccess::Read).await;
         let secrets = [SecretText::new(SECRET), SecretText::new("short")];
@@ -194,7 +212,8 @@ fn work(workspace: &PreparedWorkspace, commits: &[Commit<'_>]) -> Vec<u8> {
     std::fs::read(out).unwrap()
 }
 
-const ONE_FILE: &[Commit<'_>] = &[("Add a cart\n\nIt holds things.", &[("src/cart.rs", Some("fn cart() {}\n"))])];
+const ONE_FILE: &[Commit<'_>] =
+    &[("Add a cart\n\nIt holds things.", &[("src/cart.rs", Some("fn cart() {}\n"))])];
 
 #[tokio::test]
 async fn a_checkout_stands_at_the_default_branch_and_starts_over_when_asked_again() {
@@ -238,9 +257,15 @@ async fn a_branch_can_be_started_from_and_a_missing_one_is_said_to_be_missing() 
         let bench = Bench::new(place);
         let tip = bench.place.commit(BRANCH, "early.txt", "early\n");
         let prepared = bench.prepare_from(1, Some(BRANCH)).await.unwrap();
-        assert_eq!((prepared.base.as_str(), prepared.existing.as_deref()), (tip.as_str(), Some(tip.as_str())));
+        assert_eq!(
+            (prepared.base.as_str(), prepared.existing.as_deref()),
+            (tip.as_str(), Some(tip.as_str()))
+        );
         let error = bench.prepare_from(2, Some("gone")).await.unwrap_err();
-        assert!(matches!(&error, WorkspaceError::NotFound(text) if text.contains("no branch gone")), "{error}");
+        assert!(
+            matches!(&error, WorkspaceError::NotFound(text) if text.contains("no branch gone")),
+            "{error}"
+        );
         assert!(!error.may_heal());
     }
     let error = Bench::new(Place::empty_folder()).prepare(1).await.unwrap_err();
@@ -282,8 +307,10 @@ async fn a_change_is_described_shown_and_pushed_also_after_a_restart() {
         assert_eq!(change.files[0].path, "src/cart.rs");
         assert!(change.diffstat.contains("1 file changed"), "{}", change.diffstat);
         // The workspace is not needed any more, whatever became of it.
-        std::fs::remove_dir_all(bench.data.path().join(format!("attempts/{}/implement/1/workspace", attempt(1).run)))
-            .unwrap();
+        std::fs::remove_dir_all(
+            bench.data.path().join(format!("attempts/{}/implement/1/workspace", attempt(1).run)),
+        )
+        .unwrap();
         let restarted = bench.restarted();
         let diff = restarted.diff(&attempt(1), &change, 10_000).await.unwrap();
         assert!(diff.contains("+fn cart() {}"), "{diff}");
@@ -307,7 +334,8 @@ async fn a_branch_is_replaced_only_where_we_left_it() {
         let bench = Bench::new(place);
         let first = bench.attempt(1, ONE_FILE).await.unwrap().unwrap();
         bench.push(1, &first, &[]).await.unwrap();
-        let second = bench.attempt(2, &[("Another way", &[("src/basket.rs", Some("fn basket() {}\n"))])]).await;
+        let second =
+            bench.attempt(2, &[("Another way", &[("src/basket.rs", Some("fn basket() {}\n"))])]).await;
         let second = second.unwrap().unwrap();
         let error = bench.push(2, &second, &[]).await.unwrap_err();
         assert!(matches!(error, WorkspaceError::Moved(_)), "{error}");
@@ -342,13 +370,20 @@ async fn what_is_not_acceptable_is_refused_and_never_pushed() {
     let bench = Bench::new(place);
     let encoded = {
         use base64::Engine as _;
-        format!("auth = {}\n", base64::engine::general_purpose::STANDARD.encode(format!("x-access-token:{SECRET}")))
+        format!(
+            "auth = {}\n",
+            base64::engine::general_purpose::STANDARD.encode(format!("x-access-token:{SECRET}"))
+        )
     };
     let (raw, message) = (format!("key = {SECRET}\n"), format!("Use {SECRET}"));
     let name = format!("docs/{SECRET}.md");
     let large = (0..40_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_string()).collect::<String>();
     let table: &[(&str, &[Commit<'_>], &str)] = &[
-        ("protected", &[("x", &[(".github/workflows/new.yml", Some("on: push\n"))])], ".github/workflows/new.yml"),
+        (
+            "protected",
+            &[("x", &[(".github/workflows/new.yml", Some("on: push\n"))])],
+            ".github/workflows/new.yml",
+        ),
         ("by case", &[("x", &[(".Cloud-Code/a.yml", Some("a"))])], ".Cloud-Code/a.yml"),
         ("deleted", &[("x", &[(".github/workflows/ci.yml", None)])], ".github/workflows/ci.yml"),
         (
@@ -364,10 +399,18 @@ async fn what_is_not_acceptable_is_refused_and_never_pushed() {
             ],
             ".github/workflows/ci.yml",
         ),
-        ("too many", &[("x", &[("a", Some("a")), ("b", Some("b")), ("c", Some("c")), ("d", Some("d"))])], "3 files"),
+        (
+            "too many",
+            &[("x", &[("a", Some("a")), ("b", Some("b")), ("c", Some("c")), ("d", Some("d"))])],
+            "3 files",
+        ),
         ("too large", &[("x", &[("a", Some(&large))])], "at most 100000"),
         ("secret", &[("x", &[("src/key.rs", Some(&raw))])], "src/key.rs contains the value of a secret"),
-        ("encoded secret", &[("x", &[("src/key.rs", Some(&encoded))])], "src/key.rs contains the value of a secret"),
+        (
+            "encoded secret",
+            &[("x", &[("src/key.rs", Some(&encoded))])],
+            "src/key.rs contains the value of a secret",
+        ),
         (
             "secret taken back",
             &[("x", &[("a", Some(&raw))]), ("y", &[("a", Some("none\n"))])],
@@ -397,7 +440,8 @@ async fn what_is_not_acceptable_is_refused_and_never_pushed() {
     let many: Vec<String> = (0..7).map(|n| format!(".cloud-code/{n}.yml")).collect();
     let files: Vec<_> = many.iter().take(6).map(|path| (path.as_str(), Some("a"))).collect();
     let workspace = bench.prepare(90).await.unwrap();
-    let bundle = work(&workspace, &[("x", &files[..3]), ("y", &[(files[0].0, None), (files[3].0, Some("b"))])]);
+    let bundle =
+        work(&workspace, &[("x", &files[..3]), ("y", &[(files[0].0, None), (files[3].0, Some("b"))])]);
     let text = bench.examine(90, &workspace.base, bundle).await.unwrap_err().to_string();
     assert_eq!(
         text,
