@@ -59,7 +59,13 @@ struct Claims {
 }
 
 /// Checks a JWT as GitHub does; the error is GitHub's own message.
-pub(crate) fn verify_jwt(key: &AppKey, jwt: &str, app: u64, client: &str, now: i64) -> Result<(), &'static str> {
+pub(crate) fn verify_jwt(
+    key: &AppKey,
+    jwt: &str,
+    app: u64,
+    client: &str,
+    now: i64,
+) -> Result<(), &'static str> {
     let mut rules = Validation::new(Algorithm::RS256);
     // Times are checked below, by the forge's clock.
     rules.validate_exp = false;
@@ -77,20 +83,26 @@ pub(crate) fn verify_jwt(key: &AppKey, jwt: &str, app: u64, client: &str, now: i
         return Err("'Issuer' claim ('iss') must be the app's id or client id");
     }
     let Some(expires) = claims.exp.as_i64().filter(|expires| *expires > now - LEEWAY_SECONDS) else {
-        return Err("'Expiration time' claim ('exp') must be a numeric value representing the future time at which \
-                    the assertion expires");
+        return Err(
+            "'Expiration time' claim ('exp') must be a numeric value representing the future time at which \
+                    the assertion expires",
+        );
     };
     if expires > now + MAX_LIFE_SECONDS + LEEWAY_SECONDS {
         return Err("'Expiration time' claim ('exp') is too far in the future");
     }
     match claims.iat.as_i64() {
-        Some(issued) if issued <= now + LEEWAY_SECONDS && expires - issued <= MAX_LIFE_SECONDS + LEEWAY_SECONDS => {
+        Some(issued)
+            if issued <= now + LEEWAY_SECONDS && expires - issued <= MAX_LIFE_SECONDS + LEEWAY_SECONDS =>
+        {
             Ok(())
         }
         Some(issued) if issued <= now + LEEWAY_SECONDS => {
             Err("'Expiration time' claim ('exp') is too far in the future")
         }
-        _ => Err("'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued"),
+        _ => Err(
+            "'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued",
+        ),
     }
 }
 
@@ -132,7 +144,11 @@ mod tests {
         check(&key, json!({ "iss": "Iv1.x", "iat": now - 60, "exp": now + 60 }), None);
         check(&other, json!({ "iss": "7", "iat": now, "exp": now + 60 }), Some("could not be decoded"));
         check(&key, json!({ "iss": "8", "iat": now, "exp": now + 60 }), Some("'iss'"));
-        check(&key, json!({ "iss": "7", "iat": now - 700, "exp": now - 100 }), Some("must be a numeric value"));
+        check(
+            &key,
+            json!({ "iss": "7", "iat": now - 700, "exp": now - 100 }),
+            Some("must be a numeric value"),
+        );
         check(&key, json!({ "iss": "7", "iat": now, "exp": now + 900 }), Some("too far in the future"));
         check(&key, json!({ "iss": "7", "iat": now + 300, "exp": now + 400 }), Some("'iat'"));
     }

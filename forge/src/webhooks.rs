@@ -103,7 +103,8 @@ impl World {
             "check_run" => &["checks"],
             _ => &["metadata"],
         };
-        let granted = |name: &&str| installation.permissions.get(*name).is_some_and(|have| *have >= Access::Read);
+        let granted =
+            |name: &&str| installation.permissions.get(*name).is_some_and(|have| *have >= Access::Read);
         if installation.suspended_at.is_some() || !needed.iter().any(granted) {
             return Ok(());
         }
@@ -113,7 +114,13 @@ impl World {
     }
 
     /// Queues an event about the app itself.
-    pub(crate) fn emit_app(&mut self, event: &str, action: Option<&str>, body: Value, installation: Option<u64>) {
+    pub(crate) fn emit_app(
+        &mut self,
+        event: &str,
+        action: Option<&str>,
+        body: Value,
+        installation: Option<u64>,
+    ) {
         self.queue(event, action, &body, installation, None);
     }
 
@@ -201,7 +208,8 @@ pub(crate) async fn send_one(inner: &Inner, id: u64) {
         Ok(Ok((code, body))) if (200..300).contains(&code) => (code, "OK".to_owned(), body),
         Ok(Ok((code, body))) => (code, format!("Invalid HTTP Response: {code}"), body),
     };
-    let outcome = Outcome { status_code, status, duration: started.elapsed(), request_headers: headers, response };
+    let outcome =
+        Outcome { status_code, status, duration: started.elapsed(), request_headers: headers, response };
     inner.change(|world| {
         if let Some(delivery) = world.deliveries.iter_mut().find(|delivery| delivery.id == id) {
             delivery.outcome = Some(outcome);

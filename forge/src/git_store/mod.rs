@@ -238,5 +238,12 @@ fn describe(repo: &Repository, entry: &git2::TreeEntry<'_>, path: String) -> Git
     };
     let size = if kind == "blob" { Some(repo.find_blob(entry.id())?.size() as u64) } else { None };
     let name = path.rsplit('/').next().unwrap_or_default().to_owned();
-    Ok(Entry { path, name, mode: format!("{:06o}", entry.filemode()), kind, sha: entry.id().to_string(), size })
+    Ok(Entry {
+        path,
+        name,
+        mode: format!("{:06o}", entry.filemode()),
+        kind,
+        sha: entry.id().to_string(),
+        size,
+    })
 }

@@ -92,14 +92,19 @@ fn mint(call: &mut Call<'_>, id: &str) -> Answer {
 
 /// The permissions asked for, if the installation has each of them; all of its own where none were named.
 fn narrowed(body: &Value, granted: &Permissions) -> Result<Permissions, ApiError> {
-    let Some(asked) = body.get("permissions").filter(|asked| !asked.is_null()) else { return Ok(granted.clone()) };
+    let Some(asked) = body.get("permissions").filter(|asked| !asked.is_null()) else {
+        return Ok(granted.clone());
+    };
     let asked = asked.as_object().ok_or_else(|| ApiError::schema("permissions must be an object."))?;
     let mut narrowed = Permissions::new();
     for (name, access) in asked {
         let wrong = || ApiError::schema(format!("For 'permissions/{name}', {access} is not a permission."));
         let access = access.as_str().and_then(Access::parse).ok_or_else(wrong)?;
         if granted.get(name).is_none_or(|have| *have < access) {
-            return Err(ApiError::new(422, "The permissions requested are not granted to this installation."));
+            return Err(ApiError::new(
+                422,
+                "The permissions requested are not granted to this installation.",
+            ));
         }
         narrowed.insert(name.clone(), access);
     }
@@ -135,7 +140,8 @@ fn deliveries(call: &Call<'_>) -> Answer {
     let reply = Reply::ok(&Value::Array(body));
     Ok(match shown.last() {
         Some(last) if more => {
-            let next = format!("{}/app/hook/deliveries?per_page={size}&cursor={}", call.world.urls.api, last.id);
+            let next =
+                format!("{}/app/hook/deliveries?per_page={size}&cursor={}", call.world.urls.api, last.id);
             reply.header("link", format!("<{next}>; rel=\"next\""))
         }
         _ => reply,
@@ -184,7 +190,8 @@ pub(super) fn user(call: &mut Call<'_>, login: &str) -> Answer {
 
 pub(super) fn rate_limit(call: &mut Call<'_>) -> Answer {
     let (limit, used, reset) = call.world.rate(&call.caller);
-    let core = json!({ "limit": limit, "used": used, "remaining": limit.saturating_sub(used), "reset": reset });
+    let core =
+        json!({ "limit": limit, "used": used, "remaining": limit.saturating_sub(used), "reset": reset });
     let search = json!({ "limit": 30, "used": 0, "remaining": 30, "reset": reset });
     Ok(Reply::ok(&json!({ "resources": { "core": core, "search": search }, "rate": core })))
 }

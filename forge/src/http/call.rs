@@ -47,7 +47,8 @@ impl Call<'_> {
     /// Lets the caller at a repository if it reaches it and has any one of the permissions. Gives the full name as the
     /// world spells it. Stricter than GitHub in one thing: a token never reads public repositories it is not for.
     pub(crate) fn need(&mut self, repo: &str, any_of: &[(&str, Access)]) -> Result<String, ApiError> {
-        let asked: Vec<_> = any_of.iter().map(|(name, access)| format!("{name}={}", access.as_str())).collect();
+        let asked: Vec<_> =
+            any_of.iter().map(|(name, access)| format!("{name}={}", access.as_str())).collect();
         self.asked = Some(asked.join("; "));
         let found = self.world.repo(repo).map_err(|_| ApiError::not_found())?;
         let (id, private, full_name) = (found.id, found.private, found.full_name());
@@ -86,7 +87,9 @@ impl Call<'_> {
         match self.body.get(field) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(other) => Err(ApiError::schema(format!("For 'properties/{field}', {other} is not a string."))),
+            Some(other) => {
+                Err(ApiError::schema(format!("For 'properties/{field}', {other} is not a string.")))
+            }
         }
     }
 
@@ -99,7 +102,9 @@ impl Call<'_> {
         match self.body.get(field) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(*flag)),
-            Some(other) => Err(ApiError::schema(format!("For 'properties/{field}', {other} is not a boolean."))),
+            Some(other) => {
+                Err(ApiError::schema(format!("For 'properties/{field}', {other} is not a boolean.")))
+            }
         }
     }
 
@@ -128,7 +133,8 @@ impl Call<'_> {
         let last = items.len().div_ceil(size).max(1);
         let shown = items.into_iter().skip((page - 1) * size).take(size).collect();
         let mut links = Vec::new();
-        let mut link = |page: usize, rel: &str| links.push(format!("<{}>; rel=\"{rel}\"", self.page_url(page)));
+        let mut link =
+            |page: usize, rel: &str| links.push(format!("<{}>; rel=\"{rel}\"", self.page_url(page)));
         if page > 1 {
             link(page - 1, "prev");
         }

@@ -92,9 +92,9 @@ fn apply(call: &Call<'_>, mut run: CheckRun) -> Result<CheckRun, ApiError> {
     let chosen = |field: &str, allowed: &[&str]| -> Result<Option<String>, ApiError> {
         let value = call.text(field)?;
         match &value {
-            Some(word) if !allowed.contains(&word.as_str()) => {
-                Err(ApiError::schema(format!("For 'properties/{field}', {word} is not a member of {allowed:?}.")))
-            }
+            Some(word) if !allowed.contains(&word.as_str()) => Err(ApiError::schema(format!(
+                "For 'properties/{field}', {word} is not a member of {allowed:?}."
+            ))),
             _ => Ok(value),
         }
     };
@@ -142,7 +142,9 @@ fn apply_output(run: &mut CheckRun, output: &Value) -> Result<(), ApiError> {
         }
         Ok(value)
     };
-    let Some(summary) = text("summary")? else { return Err(ApiError::schema("\"summary\" wasn't supplied.")) };
+    let Some(summary) = text("summary")? else {
+        return Err(ApiError::schema("\"summary\" wasn't supplied."));
+    };
     run.title = text("title")?.or(run.title.take());
     if run.title.is_none() {
         return Err(ApiError::schema("\"title\" wasn't supplied."));
@@ -151,7 +153,8 @@ fn apply_output(run: &mut CheckRun, output: &Value) -> Result<(), ApiError> {
     run.text = text("text")?;
     let more = output.get("annotations").and_then(Value::as_array).cloned().unwrap_or_default();
     if more.len() > MAX_ANNOTATIONS {
-        let message = format!("No more than {MAX_ANNOTATIONS} items are allowed; {} were supplied.", more.len());
+        let message =
+            format!("No more than {MAX_ANNOTATIONS} items are allowed; {} were supplied.", more.len());
         return Err(ApiError::schema(message));
     }
     for mut annotation in more {

@@ -78,7 +78,12 @@ fn unauthorised() -> Reply {
     Reply::text(401, TEXT, text).header("www-authenticate", "Basic realm=\"GitHub\"")
 }
 
-fn decide(world: &World, repo: &str, access: Access, caller: Result<&Caller, ()>) -> Result<(Actor, bool), Reply> {
+fn decide(
+    world: &World,
+    repo: &str,
+    access: Access,
+    caller: Result<&Caller, ()>,
+) -> Result<(Actor, bool), Reply> {
     let caller = caller.map_err(|()| unauthorised())?;
     let found = world.repo(repo);
     match caller {

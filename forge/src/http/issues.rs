@@ -57,7 +57,8 @@ fn create(call: &mut Call<'_>, repo: &str) -> Answer {
     }
     let body = call.text("body")?;
     check_length("Issue", body.as_deref())?;
-    let labels = if call.body.get("labels").is_some() { super::app::names_in(&call.body, "labels")? } else { vec![] };
+    let labels =
+        if call.body.get("labels").is_some() { super::app::names_in(&call.body, "labels")? } else { vec![] };
     let assignees = call.texts("assignees")?.unwrap_or_default();
     let actor = call.actor();
     let number = call.world.create_issue(&name, &actor, &title, body, &labels, &assignees)?;

@@ -37,7 +37,8 @@ fn one(call: &mut Call<'_>, method: &str, repo: &str, number: u64, path: &[&str]
             let (found, (_, pull)) = (call.world.repo(repo)?, call.world.find_pull(repo, number)?);
             let from = call.world.pull_fork_point(repo, number)?;
             let changes = git_store::file_changes(&found.dir, from.as_deref(), &pull.head_sha)?;
-            let listed = changes.iter().map(|change| call.world.file_change_json(found, &pull.head_sha, change));
+            let listed =
+                changes.iter().map(|change| call.world.file_change_json(found, &pull.head_sha, change));
             Ok(call.page(listed.collect()))
         }
         ("GET", ["commits"]) => {
@@ -63,9 +64,8 @@ fn one(call: &mut Call<'_>, method: &str, repo: &str, number: u64, path: &[&str]
         ("POST", ["requested_reviewers"]) => {
             let logins = call.texts("reviewers")?.unwrap_or_default();
             let found = call.world.repo(repo)?;
-            let stranger = |login: &&String| {
-                found.role_of(login).is_none() || call.world.user(login).is_none()
-            };
+            let stranger =
+                |login: &&String| found.role_of(login).is_none() || call.world.user(login).is_none();
             if logins.iter().any(|login| stranger(&login)) {
                 let message = "Reviews may only be requested from collaborators. One or more of the users or teams \
                                you specified is not a collaborator of the repository.";
@@ -83,7 +83,8 @@ fn list(call: &mut Call<'_>, repo: &str) -> Answer {
     let name = call.need(repo, READ)?;
     let state = call.query("state").unwrap_or("open").to_owned();
     // GitHub ignores a head without an owner; so does this.
-    let head = call.query("head").and_then(|head| head.split_once(':')).map(|(o, b)| (o.to_owned(), b.to_owned()));
+    let head =
+        call.query("head").and_then(|head| head.split_once(':')).map(|(o, b)| (o.to_owned(), b.to_owned()));
     let base = call.query("base").map(str::to_owned);
     let mut listed = Vec::new();
     for issue in call.world.repo(&name)?.issues.values().rev() {
@@ -135,7 +136,9 @@ fn create(call: &mut Call<'_>, repo: &str) -> Answer {
     let number = call.world.create_pull(&name, &actor, new).map_err(|refusal| match refusal {
         PullRefusal::NoHead => ApiError::invalid("PullRequest", "head", "invalid", None),
         PullRefusal::NoBase => ApiError::invalid("PullRequest", "base", "invalid", None),
-        PullRefusal::Exists => custom(format!("A pull request already exists for {head_owner}:{head_branch}.")),
+        PullRefusal::Exists => {
+            custom(format!("A pull request already exists for {head_owner}:{head_branch}."))
+        }
         PullRefusal::NoCommits => custom(format!("No commits between {base} and {head}")),
         PullRefusal::Forge(error) => error.into(),
     })?;
@@ -166,7 +169,12 @@ fn patch(call: &mut Call<'_>, repo: &str, number: u64) -> Answer {
     if let Some(state) = state {
         let merged = call.world.find_pull(repo, number)?.1.merged_at.is_some();
         if state == "open" && merged {
-            return Err(ApiError::invalid("PullRequest", "state", "invalid", Some("state cannot be changed.")));
+            return Err(ApiError::invalid(
+                "PullRequest",
+                "state",
+                "invalid",
+                Some("state cannot be changed."),
+            ));
         }
         call.world.set_open(repo, number, &actor, state == "open", None)?;
     }

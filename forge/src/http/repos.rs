@@ -30,7 +30,9 @@ pub(super) fn route(call: &mut Call<'_>, method: &str, repo: &str, path: &[&str]
             for branch in git_store::branches(&found.dir)? {
                 let Some(sha) = git_store::branch_tip(&found.dir, &branch) else { continue };
                 let url = format!("{}/commits/{sha}", call.world.repo_api(found));
-                listed.push(json!({ "name": branch, "commit": { "sha": sha, "url": url }, "protected": false }));
+                listed.push(
+                    json!({ "name": branch, "commit": { "sha": sha, "url": url }, "protected": false }),
+                );
             }
             Ok(call.page(listed))
         }
@@ -70,7 +72,9 @@ pub(super) fn route(call: &mut Call<'_>, method: &str, repo: &str, path: &[&str]
             let (sha, entries) = tree.ok_or_else(ApiError::not_found)?;
             Ok(Reply::ok(&call.world.tree_json(found, &sha, &entries)))
         }
-        ("GET", ["commits", reference @ ..]) if !reference.is_empty() => commit(call, repo, &reference.join("/")),
+        ("GET", ["commits", reference @ ..]) if !reference.is_empty() => {
+            commit(call, repo, &reference.join("/"))
+        }
         _ => Err(ApiError::not_found()),
     }
 }
@@ -90,7 +94,10 @@ fn permission(call: &mut Call<'_>, repo: &str, login: &str) -> Answer {
         "admin": has(Role::Admin), "maintain": has(Role::Maintain), "push": has(Role::Write),
         "triage": has(Role::Triage), "pull": has(Role::Read),
     });
-    extend(&mut body, json!({ "permissions": permissions, "role_name": role_name, "user_view_type": "public" }));
+    extend(
+        &mut body,
+        json!({ "permissions": permissions, "role_name": role_name, "user_view_type": "public" }),
+    );
     let permission = role.map_or("none", Role::permission);
     Ok(Reply::ok(&json!({ "permission": permission, "user": body, "role_name": role_name })))
 }

@@ -14,9 +14,7 @@ impl World {
     pub(crate) fn commit_json(&self, repo: &Repo, sha: &str, with_files: bool) -> Result<Value> {
         let commit = git_store::commit(&repo.dir, sha)?;
         let (api, html) = (self.repo_api(repo), self.repo_html(repo));
-        let person = |who: &git_store::Person| {
-            json!({ "name": who.name, "email": who.email, "date": rfc3339(who.at) })
-        };
+        let person = |who: &git_store::Person| json!({ "name": who.name, "email": who.email, "date": rfc3339(who.at) });
         let account = |who: &git_store::Person| {
             self.user(&who.name).map_or(Value::Null, |user| self.user_json(&user.login))
         };
@@ -53,8 +51,10 @@ impl World {
             let changes = git_store::file_changes(&repo.dir, parent, sha)?;
             let additions: usize = changes.iter().map(|change| change.additions).sum();
             let deletions: usize = changes.iter().map(|change| change.deletions).sum();
-            let files: Vec<_> = changes.iter().map(|change| self.file_change_json(repo, sha, change)).collect();
-            let stats = json!({ "total": additions + deletions, "additions": additions, "deletions": deletions });
+            let files: Vec<_> =
+                changes.iter().map(|change| self.file_change_json(repo, sha, change)).collect();
+            let stats =
+                json!({ "total": additions + deletions, "additions": additions, "deletions": deletions });
             extend(&mut body, json!({ "stats": stats, "files": files }));
         }
         Ok(body)
@@ -65,7 +65,11 @@ impl World {
         let parent = commit.parents.first().map(String::as_str);
         let changes = git_store::file_changes(&repo.dir, parent, &commit.sha)?;
         let paths = |status: &[&str]| -> Vec<String> {
-            changes.iter().filter(|change| status.contains(&change.status)).map(|change| change.path.clone()).collect()
+            changes
+                .iter()
+                .filter(|change| status.contains(&change.status))
+                .map(|change| change.path.clone())
+                .collect()
         };
         let person = |who: &git_store::Person| {
             let mut body = json!({ "name": who.name, "email": who.email });
@@ -137,7 +141,13 @@ impl World {
     }
 
     /// An entry of a directory listing; with `content`, a `content-file`.
-    pub(crate) fn content_json(&self, repo: &Repo, reference: &str, entry: &Entry, content: Option<&[u8]>) -> Value {
+    pub(crate) fn content_json(
+        &self,
+        repo: &Repo,
+        reference: &str,
+        entry: &Entry,
+        content: Option<&[u8]>,
+    ) -> Value {
         let (api, html) = (self.repo_api(repo), self.repo_html(repo));
         let (kind, word, plural) = match entry.kind {
             "tree" => ("dir", "tree", "trees"),

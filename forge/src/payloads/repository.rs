@@ -126,11 +126,12 @@ impl World {
     /// A `full-repository`, as `GET /repos/{owner}/{repo}` gives it.
     pub(crate) fn full_repo_json(&self, repo: &Repo) -> Value {
         let mut body = self.repo_json(repo);
+        let forks = body["forks_count"].clone();
         extend(
             &mut body,
             json!({
                 "subscribers_count": 0,
-                "network_count": body["forks_count"],
+                "network_count": forks,
                 "allow_merge_commit": true,
                 "allow_squash_merge": true,
                 "allow_rebase_merge": true,

@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 pub use model::{
-    Access, App, CheckRun, Comment, Installation, Issue, Label, Permissions, Pull, Reaction, Repo, Role, Token, User,
-    UserKind,
+    Access, App, CheckRun, Comment, Installation, Issue, Label, Permissions, Pull, Reaction, Repo, Role,
+    Token, User, UserKind,
 };
 pub use view::PullView;
 

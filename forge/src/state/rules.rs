@@ -79,7 +79,9 @@ impl World {
         private: bool,
     ) -> Result<()> {
         let Some((owner, name)) = full_name.split_once('/') else {
-            return Err(ForgeError::Refused(format!("{full_name:?} is no repository name; write owner/name")));
+            return Err(ForgeError::Refused(format!(
+                "{full_name:?} is no repository name; write owner/name"
+            )));
         };
         if self.repos.contains_key(&full_name.to_lowercase()) {
             return Err(ForgeError::Refused(format!("the repository {full_name} exists already")));
@@ -90,7 +92,13 @@ impl World {
         let owner_actor = Actor::person(owner);
         if !files.is_empty() {
             let files: Vec<_> = files.iter().map(|(path, text)| (*path, Some(text.as_bytes()))).collect();
-            git_store::commit_files(&dir, default_branch, &files, "Initial commit", &owner_actor.signature()?)?;
+            git_store::commit_files(
+                &dir,
+                default_branch,
+                &files,
+                "Initial commit",
+                &owner_actor.signature()?,
+            )?;
         }
         let now = self.now();
         let repo = Repo {
@@ -218,7 +226,13 @@ impl World {
     }
 
     /// Makes the labels of an issue exactly these, telling of each one put on or taken off.
-    pub(crate) fn set_labels(&mut self, repo: &str, number: u64, actor: &Actor, names: &[String]) -> Result<()> {
+    pub(crate) fn set_labels(
+        &mut self,
+        repo: &str,
+        number: u64,
+        actor: &Actor,
+        names: &[String],
+    ) -> Result<()> {
         let names = self.ensure_labels(repo, names)?;
         let now = self.now();
         let issue = self.issue_mut(repo, number)?;
@@ -233,7 +247,13 @@ impl World {
         Ok(())
     }
 
-    pub(crate) fn add_labels(&mut self, repo: &str, number: u64, actor: &Actor, names: &[String]) -> Result<()> {
+    pub(crate) fn add_labels(
+        &mut self,
+        repo: &str,
+        number: u64,
+        actor: &Actor,
+        names: &[String],
+    ) -> Result<()> {
         let mut all = self.find_issue(repo, number)?.labels.clone();
         all.extend_from_slice(names);
         self.set_labels(repo, number, actor, &all)
@@ -241,7 +261,8 @@ impl World {
 
     pub(crate) fn remove_label(&mut self, repo: &str, number: u64, actor: &Actor, name: &str) -> Result<()> {
         let before = self.find_issue(repo, number)?.labels.clone();
-        let after: Vec<_> = before.iter().filter(|label| !label.eq_ignore_ascii_case(name)).cloned().collect();
+        let after: Vec<_> =
+            before.iter().filter(|label| !label.eq_ignore_ascii_case(name)).cloned().collect();
         if after.len() == before.len() {
             return Err(ForgeError::NotFound(format!("label {name:?} on {repo}#{number}")));
         }
@@ -285,7 +306,13 @@ impl World {
     }
 
     /// Adds a reaction; false where that account had reacted so already.
-    pub(crate) fn react(&mut self, repo: &str, id: u64, actor: &Actor, content: &str) -> Result<(Reaction, bool)> {
+    pub(crate) fn react(
+        &mut self,
+        repo: &str,
+        id: u64,
+        actor: &Actor,
+        content: &str,
+    ) -> Result<(Reaction, bool)> {
         let (fresh, now) = (self.fresh_id(), self.now());
         let comment = self.repo_mut(repo)?.comments.get_mut(&id);
         let comment = comment.ok_or_else(|| ForgeError::NotFound(format!("comment {id} in {repo}")))?;
@@ -352,7 +379,12 @@ impl World {
         self.emit_issue(repo, number, "edited", actor, json!({ "changes": changes }))
     }
 
-    pub(crate) fn create_pull(&mut self, repo: &str, actor: &Actor, new: NewPull) -> Result<u64, PullRefusal> {
+    pub(crate) fn create_pull(
+        &mut self,
+        repo: &str,
+        actor: &Actor,
+        new: NewPull,
+    ) -> Result<u64, PullRefusal> {
         let base_repo = self.repo(repo)?.clone();
         let head_repo = self.repo(&new.head_repo).map_err(|_| PullRefusal::NoHead)?.clone();
         let base_sha = git_store::branch_tip(&base_repo.dir, &new.base_branch).ok_or(PullRefusal::NoBase)?;
@@ -515,7 +547,13 @@ impl World {
             if !asked.contains(login) {
                 asked.push(login.clone());
                 let reviewer = self.user_json(login);
-                self.emit_issue(repo, number, "review_requested", actor, json!({ "requested_reviewer": reviewer }))?;
+                self.emit_issue(
+                    repo,
+                    number,
+                    "review_requested",
+                    actor,
+                    json!({ "requested_reviewer": reviewer }),
+                )?;
             }
         }
         Ok(())
