@@ -58,8 +58,11 @@ impl Environment {
 
     /// Where a person's programs keep what they can make anew: for `cloud-code run`.
     pub fn cache_dir(&self) -> Option<std::path::PathBuf> {
-        let absolute = |name: &str| self.0.get(name).map(std::path::PathBuf::from).filter(|path| path.is_absolute());
-        absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache"))).map(|dir| dir.join("cloud-code"))
+        let absolute =
+            |name: &str| self.0.get(name).map(std::path::PathBuf::from).filter(|path| path.is_absolute());
+        absolute("XDG_CACHE_HOME")
+            .or_else(|| Some(absolute("HOME")?.join(".cache")))
+            .map(|dir| dir.join("cloud-code"))
     }
 
     fn required(&self, name: &'static str) -> Result<String, ConfigError> {

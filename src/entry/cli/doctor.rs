@@ -34,7 +34,9 @@ pub(super) async fn execute(env: &Environment) -> CommandResult {
         }
         Err(error) => {
             findings.tell("settings", Err(error.to_string()))?;
-            print_line("The rest can't be looked at before that is mended. .env.example lists all settings.")?;
+            print_line(
+                "The rest can't be looked at before that is mended. .env.example lists all settings.",
+            )?;
             return Ok(ExitCode::FAILURE);
         }
     };
@@ -43,9 +45,13 @@ pub(super) async fn execute(env: &Environment) -> CommandResult {
         0 => Err("none; the API and the pages are closed. Set API_TOKENS, e.g. to the output of `openssl rand -hex 24`".to_owned()),
         count => Ok(count.to_string()),
     })?;
-    findings.tell("public address", server.public_url.clone().ok_or_else(|| {
-        "PUBLIC_URL is not set; comments will have no link to the run".to_owned()
-    }))?;
+    findings.tell(
+        "public address",
+        server
+            .public_url
+            .clone()
+            .ok_or_else(|| "PUBLIC_URL is not set; comments will have no link to the run".to_owned()),
+    )?;
     match vps::app(&config).await {
         Ok(app) => look(&app, &config, &mut findings).await?,
         Err(error) => findings.tell("storage", Err(format!("{error:#}")))?,
@@ -62,8 +68,12 @@ pub(super) async fn execute(env: &Environment) -> CommandResult {
 async fn look(app: &App, config: &Config, findings: &mut Findings) -> std::io::Result<()> {
     let told = |error: &dyn std::fmt::Display| error.to_string();
     let database = &config.storage.database_url;
-    findings.tell("database", app.store.check().await.map(|()| database.clone()).map_err(|error| told(&error)))?;
-    findings.tell("secrets", app.secrets.check().await.map(|()| "can be opened".to_owned()).map_err(|error| told(&error)))?;
+    findings
+        .tell("database", app.store.check().await.map(|()| database.clone()).map_err(|error| told(&error)))?;
+    findings.tell(
+        "secrets",
+        app.secrets.check().await.map(|()| "can be opened".to_owned()).map_err(|error| told(&error)),
+    )?;
     findings.tell("GitHub App", app.forge.check().await.map_err(|error| told(&error)))?;
     let runner = app.runner.check().await;
     let reachable = runner.is_ok();

@@ -14,9 +14,14 @@ pub(super) fn start(env: &Environment, quiet: bool) -> anyhow::Result<()> {
         (default, false) => default,
     };
     // The libraries underneath speak of connections at info; ours are the events that matter.
-    let directives = if level.contains('=') || level.contains(',') { level } else { format!("warn,cloud_code={level},cloud_code_git={level}") };
+    let directives = if level.contains('=') || level.contains(',') {
+        level
+    } else {
+        format!("warn,cloud_code={level},cloud_code_git={level}")
+    };
     let filter = EnvFilter::try_new(&directives).map_err(|error| anyhow::anyhow!("LOG: {error}"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     match env.log_format().as_str() {
         "json" => builder.json().flatten_event(true).init(),
         "text" => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),

@@ -88,7 +88,7 @@ async fn execute(command: Command) -> CommandResult {
         Command::Migrate => serve::migrate(&env).await,
         Command::Doctor => doctor::execute(&env).await,
         Command::Openapi => {
-            print_line(&crate::http::openapi_json()?)?;
+            print_line(&crate::http::openapi()?)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Agent => Ok(ExitCode::FAILURE),

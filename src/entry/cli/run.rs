@@ -61,22 +61,31 @@ pub(super) async fn execute(args: RunArgs, env: &Environment) -> CommandResult {
     logging::start(env, true)?;
     let mut agents = AgentsConfig::read(env)?;
     if let Some(runner) = &args.runner {
-        agents.runner =
-            runner.parse().map_err(|()| anyhow::anyhow!("--runner: `{runner}` is neither `docker` nor `process`"))?;
+        agents.runner = runner
+            .parse()
+            .map_err(|()| anyhow::anyhow!("--runner: `{runner}` is neither `docker` nor `process`"))?;
     }
-    let folder = std::fs::canonicalize(&args.repo).with_context(|| format!("--repo {}", args.repo.display()))?;
+    let folder =
+        std::fs::canonicalize(&args.repo).with_context(|| format!("--repo {}", args.repo.display()))?;
     let issue = issue(&args)?;
-    let branch = cloud_code_git::checked_out_branch(&folder).with_context(|| format!("--repo {}", folder.display()))?;
+    let branch = cloud_code_git::checked_out_branch(&folder)
+        .with_context(|| format!("--repo {}", folder.display()))?;
     let workflow = workflow(&args, &folder, &agents)?;
     if args.dry_run {
         return plan(&args, &agents, &folder, &branch, &issue, &workflow);
     }
-    let data_dir = env.cache_dir().context("neither HOME nor XDG_CACHE_HOME is set; one is needed for mirrors and logs")?;
-    let app = Arc::new(vps::local(&agents, &LocalRun { folder: &folder, branch: &branch, issue: issue.clone(), data_dir: &data_dir })?);
+    let data_dir = env
+        .cache_dir()
+        .context("neither HOME nor XDG_CACHE_HOME is set; one is needed for mirrors and logs")?;
+    let app = Arc::new(vps::local(
+        &agents,
+        &LocalRun { folder: &folder, branch: &branch, issue: issue.clone(), data_dir: &data_dir },
+    )?);
     app.runner.check().await.context("the runner (with --runner process, none is needed)")?;
     let id = start(&app, &folder, &branch, issue, workflow).await?;
     let worker =
-        Worker::start(Arc::clone(&app), WorkerOptions { concurrency: 1, sweep: Duration::from_secs(5) }).await?;
+        Worker::start(Arc::clone(&app), WorkerOptions { concurrency: 1, sweep: Duration::from_secs(5) })
+            .await?;
     let run = follow(&app, &id, args.json).await?;
     worker.stop(Duration::from_secs(5)).await;
     summarise(&app, &run, &folder, &data_dir, args.json).await
@@ -85,7 +94,8 @@ pub(super) async fn execute(args: RunArgs, env: &Environment) -> CommandResult {
 fn issue(args: &RunArgs) -> anyhow::Result<Issue> {
     let (title, body) = match (&args.issue, &args.title) {
         (Some(file), _) => {
-            let text = std::fs::read_to_string(file).with_context(|| format!("--issue {}", file.display()))?;
+            let text =
+                std::fs::read_to_string(file).with_context(|| format!("--issue {}", file.display()))?;
             let text = text.trim_start();
             let (title, body) = text.split_once('\n').unwrap_or((text, ""));
             (title.trim_start_matches('#').trim().to_owned(), body.trim().to_owned())
@@ -118,14 +128,19 @@ fn workflow(args: &RunArgs, folder: &Path, agents: &AgentsConfig) -> anyhow::Res
     let mut workflow = match path {
         None => workflow::implement(),
         Some(path) => {
-            let text = std::fs::read_to_string(&path).with_context(|| format!("--workflow {}", path.display()))?;
+            let text =
+                std::fs::read_to_string(&path).with_context(|| format!("--workflow {}", path.display()))?;
             let name = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
             workflow::read(&name, &text)?
         }
     };
     let name = args.cli.as_deref();
     if let Some(name) = name {
-        anyhow::ensure!(cli::find(name).is_some(), "--cli: there is no CLI `{name}`; known are {}", cli::names());
+        anyhow::ensure!(
+            cli::find(name).is_some(),
+            "--cli: there is no CLI `{name}`; known are {}",
+            cli::names()
+        );
     }
     for step in workflow.jobs.iter_mut().flat_map(|job| &mut job.steps) {
         if step.uses.as_deref() != Some("agent") {
@@ -161,7 +176,11 @@ fn only_workflow(folder: &Path) -> anyhow::Result<Option<PathBuf>> {
         }
     }
     found.sort();
-    anyhow::ensure!(found.len() < 2, "{} has several workflows; choose one with --workflow FILE", dir.display());
+    anyhow::ensure!(
+        found.len() < 2,
+        "{} has several workflows; choose one with --workflow FILE",
+        dir.display()
+    );
     Ok(found.pop())
 }
 
@@ -179,11 +198,17 @@ fn plan(
     };
     let target = format!("cloud-code/issue-{}", issue.number);
     if args.json {
-        let jobs: Vec<_> = workflow.jobs.iter().map(|job| serde_json::json!({
-            "key": job.key, "timeout_minutes": job.timeout_minutes,
-            "clis": job.clis(&agents.settings.default_cli),
-            "steps": job.steps.iter().map(step_line).collect::<Vec<_>>(),
-        })).collect();
+        let jobs: Vec<_> = workflow
+            .jobs
+            .iter()
+            .map(|job| {
+                serde_json::json!({
+                    "key": job.key, "timeout_minutes": job.timeout_minutes,
+                    "clis": job.clis(&agents.settings.default_cli),
+                    "steps": job.steps.iter().map(step_line).collect::<Vec<_>>(),
+                })
+            })
+            .collect();
         let plan = serde_json::json!({
             "repository": folder, "from": branch, "to": target, "runner": runner,
             "workflow": workflow.path, "title": issue.title, "jobs": jobs,
@@ -214,9 +239,17 @@ fn step_line(step: &workflow::Step) -> String {
     }
 }
 
-async fn start(app: &App, folder: &Path, branch: &str, issue: Issue, workflow: Workflow) -> anyhow::Result<RunId> {
+async fn start(
+    app: &App,
+    folder: &Path,
+    branch: &str,
+    issue: Issue,
+    workflow: Workflow,
+) -> anyhow::Result<RunId> {
     let now = app.clock.now();
-    let name = folder.file_name().map_or_else(|| "repository".to_owned(), |name| name.to_string_lossy().into_owned());
+    let name = folder
+        .file_name()
+        .map_or_else(|| "repository".to_owned(), |name| name.to_string_lossy().into_owned());
     let delivery = format!("local {} {now}", std::process::id());
     let spec = intake::StartSpec {
         semantic_key: delivery.clone(),
@@ -254,7 +287,9 @@ async fn follow(app: &App, id: &RunId, quiet: bool) -> anyhow::Result<Run> {
         progress_note("Ctrl-C: cancelling; once more to leave at once")?;
         cancel::cancel(app, id, "Ctrl-C").await?;
         tokio::signal::ctrl_c().await?;
-        anyhow::bail!("left while the run was being cancelled; its container is removed by the next `cloud-code run`")
+        anyhow::bail!(
+            "left while the run was being cancelled; its container is removed by the next `cloud-code run`"
+        )
     };
     tokio::select! {
         run = progress.follow() => run,
@@ -288,7 +323,8 @@ async fn cancelled(app: &App, id: &RunId) -> anyhow::Result<Run> {
 
 async fn summarise(app: &App, run: &Run, folder: &Path, data_dir: &Path, json: bool) -> CommandResult {
     let conclusion = run.conclusion.unwrap_or(Conclusion::Failure);
-    let report = run.jobs.last().and_then(|job| job.attempts.last()).and_then(|attempt| attempt.report.as_ref());
+    let report =
+        run.jobs.last().and_then(|job| job.attempts.last()).and_then(|attempt| attempt.report.as_ref());
     let usage = run.usage();
     let logs = data_dir.join("attempts").join(run.id.as_str());
     if json {
@@ -309,7 +345,13 @@ async fn summarise(app: &App, run: &Run, folder: &Path, data_dir: &Path, json: b
         if let Some(publication) = run.publication() {
             let stat = cloud_code_git::diffstat(folder, &publication.base, &publication.sha)?;
             print_line(stat.trim_end())?;
-            print_line(&format!("\nBranch {} is at {}. To look: git diff {}..{}", publication.branch, &publication.sha[..10], &publication.base[..10], publication.branch))?;
+            print_line(&format!(
+                "\nBranch {} is at {}. To look: git diff {}..{}",
+                publication.branch,
+                &publication.sha[..10],
+                &publication.base[..10],
+                publication.branch
+            ))?;
         }
         let spent = comments::cost(&usage);
         let spent = if spent.is_empty() { String::new() } else { format!(" · {}", spent.join(" · ")) };

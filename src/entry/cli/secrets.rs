@@ -64,15 +64,20 @@ pub(super) async fn execute(command: SecretsCommand, env: &Environment) -> Comma
 
 impl Scoped {
     fn parse(&self) -> anyhow::Result<Scope> {
-        Scope::parse(&self.scope)
-            .with_context(|| format!("`{}` is no scope; give OWNER, OWNER/REPOSITORY or OWNER/REPOSITORY/ENVIRONMENT", self.scope))
+        Scope::parse(&self.scope).with_context(|| {
+            format!(
+                "`{}` is no scope; give OWNER, OWNER/REPOSITORY or OWNER/REPOSITORY/ENVIRONMENT",
+                self.scope
+            )
+        })
     }
 }
 
 impl Named {
     fn parse(&self) -> anyhow::Result<(Scope, SecretName)> {
-        let name = SecretName::parse(&self.name)
-            .with_context(|| format!("`{}` is no name; letters, digits and `_`, no digit first", self.name))?;
+        let name = SecretName::parse(&self.name).with_context(|| {
+            format!("`{}` is no name; letters, digits and `_`, no digit first", self.name)
+        })?;
         Ok((self.scope.parse()?, name))
     }
 }
@@ -80,7 +85,9 @@ impl Named {
 fn value(name: &SecretName) -> anyhow::Result<SecretText> {
     let mut stdin = std::io::stdin();
     if stdin.is_terminal() {
-        anyhow::bail!("give the value on standard input, e.g. `cloud-code secrets set acme {name} < key.txt`");
+        anyhow::bail!(
+            "give the value on standard input, e.g. `cloud-code secrets set acme {name} < key.txt`"
+        );
     }
     let mut text = String::new();
     stdin.read_to_string(&mut text).context("standard input")?;

@@ -67,12 +67,13 @@ fn eval(args: &EvalArgs) -> CommandResult {
         None => Contexts::new(),
         Some(file) => {
             let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-            let json: serde_json::Map<String, serde_json::Value> =
-                serde_json::from_str(&text).with_context(|| format!("{}: expected a JSON object", file.display()))?;
+            let json: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text)
+                .with_context(|| format!("{}: expected a JSON object", file.display()))?;
             json.into_iter().map(|(name, value)| (name, Value::from(value))).collect()
         }
     };
-    let value = Expression::parse(&args.expression).and_then(|parsed| parsed.evaluate(&contexts, &JobStatus::Success))?;
+    let value = Expression::parse(&args.expression)
+        .and_then(|parsed| parsed.evaluate(&contexts, &JobStatus::Success))?;
     print_line(&serde_json::to_string_pretty(&value.to_json())?)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -67,7 +67,8 @@ pub async fn app(config: &Config) -> anyhow::Result<App> {
 /// When it can't be opened.
 pub async fn migrate(storage: &StorageConfig) -> anyhow::Result<()> {
     make_private(&storage.data_dir).with_context(|| format!("DATA_DIR: {}", storage.data_dir.display()))?;
-    let database = Database::open(&storage.database_url, Arc::new(SystemClock)).await.context("DATABASE_URL")?;
+    let database =
+        Database::open(&storage.database_url, Arc::new(SystemClock)).await.context("DATABASE_URL")?;
     database.close().await;
     Ok(())
 }
@@ -79,7 +80,8 @@ pub async fn migrate(storage: &StorageConfig) -> anyhow::Result<()> {
 pub fn secrets(storage: &StorageConfig) -> anyhow::Result<SealedFile> {
     make_private(&storage.data_dir).with_context(|| format!("DATA_DIR: {}", storage.data_dir.display()))?;
     let key = storage.secrets_key.as_ref().map(|key| key.reveal());
-    let key = SealingKey::load(key, &storage.data_dir.join("secrets.key")).context("CLOUD_CODE_SECRETS_KEY")?;
+    let key =
+        SealingKey::load(key, &storage.data_dir.join("secrets.key")).context("CLOUD_CODE_SECRETS_KEY")?;
     Ok(SealedFile::open(storage.data_dir.join("secrets.sealed"), key)?)
 }
 
