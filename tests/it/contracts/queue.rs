@@ -2,7 +2,7 @@
 
 use cloud_code::adapters::memory::{ManualClock, MemoryQueue};
 use cloud_code::adapters::vps::sql::{Database, DatabaseError};
-use cloud_code::ports::{Clock, Depth, Lane, Leased, Pushed, Queue, QueueError, SystemClock};
+use cloud_code::ports::{Clock, Depth, Lane, Leased, Pushed, Queue, QueueError, Receipt, Store, SystemClock};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
@@ -64,7 +64,9 @@ async fn open(path: &Path) -> Database {
 
 async fn sqlite() -> Fixture {
     let (clock, folder) = (clock(), tempfile::tempdir().unwrap());
-    let database = Database::open(&url(&folder.path().join("q.db")), Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
+    let database = Database::open(&url(&folder.path().join("q.db")), Arc::clone(&clock) as Arc<dyn Clock>)
+        .await
+        .unwrap();
     Fixture { queue: Arc::new(database.queue()), clock, _folder: Some(folder) }
 }
 
@@ -303,7 +305,7 @@ async fn waiting_ends(f: Fixture) {
 
 async fn strange_receipts_are_lost(f: Fixture) {
     for text in ["", "x", "runs:1:nobody", "attic:1:k", "runs:one:k"] {
-        let receipt = cloud_code::ports::Receipt(text.to_owned());
+        let receipt = Receipt(text.to_owned());
         assert!(matches!(f.queue.ack(&receipt).await, Err(QueueError::LeaseLost)), "{text}");
     }
 }
@@ -349,7 +351,11 @@ async fn sqlite_keeps_what_was_pushed() {
     let queue = open(&path).await.queue();
     assert_eq!(queue.depth(Lane::Runs).await.unwrap(), Depth { waiting: 1, leased: 1, dead: 1 });
     for key in ["waiting", "leased", "done", "dead"] {
-        assert_eq!(queue.push(Lane::Runs, key, Vec::new(), NO_WAIT).await.unwrap(), Pushed::Duplicate, "{key}");
+        assert_eq!(
+            queue.push(Lane::Runs, key, Vec::new(), NO_WAIT).await.unwrap(),
+            Pushed::Duplicate,
+            "{key}"
+        );
     }
     let [leased] = queue.lease(Lane::Runs, 9, MINUTE, NO_WAIT).await.unwrap().try_into().unwrap();
     assert_eq!(leased.body, b"waiting");
@@ -360,7 +366,10 @@ async fn sqlite_keeps_what_was_pushed() {
     assert!(queue.replay(Lane::Runs, "dead").await.unwrap());
     assert!(!queue.replay(Lane::Runs, "dead").await.unwrap());
     let [leased] = queue.lease(Lane::Runs, 9, MINUTE, NO_WAIT).await.unwrap().try_into().unwrap();
-    assert_eq!((leased.key.as_str(), leased.body.as_slice(), leased.receives), ("dead", b"dead".as_slice(), 1));
+    assert_eq!(
+        (leased.key.as_str(), leased.body.as_slice(), leased.receives),
+        ("dead", b"dead".as_slice(), 1)
+    );
 }
 
 /// Two handles on one file are two processes as far as the queue knows.
@@ -405,7 +414,8 @@ async fn what_is_wrong_with_a_database_is_said() {
     assert!(matches!(&error, DatabaseError::Unusable { .. }), "{error}");
     assert!(error.to_string().starts_with("DATABASE_URL: the database "), "{error}");
 
-    std::fs::write(folder.path().join("text.db"), "this is no database, whatever its name may say of it").unwrap();
+    std::fs::write(folder.path().join("text.db"), "this is no database, whatever its name may say of it")
+        .unwrap();
     let error = open(url(&folder.path().join("text.db"))).await.to_string();
     assert!(error.contains("file is not a database"), "{error}");
 
@@ -474,8 +484,7 @@ async fn a_killed_process_loses_nothing() {
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut acknowledged = Vec::new();
     for line in lines {
-        // The last line may be cut off in its middle: then it lacks nothing that counts, for its key is too short to be
-        // in the database only if it was cut, and such a key is told from a whole one by the missing end of line.
+        // A line is one small write into the pipe, so that a kill cuts none in two.
         let Ok(line) = line else { break };
         if let Some(at) = line.find("pushed ") {
             acknowledged.push(line[at + "pushed ".len()..].to_owned());
@@ -566,7 +575,6 @@ async fn a_full_disk_accepts_nothing_and_heals() {
         }
     }
     assert!(accepted.len() < 100, "the disk never filled up");
-    use cloud_code::ports::Store;
     assert!(matches!(
         queue.push(Lane::Deliveries, "more", vec![1; 500_000], NO_WAIT).await,
         Err(QueueError::Unavailable(_))
