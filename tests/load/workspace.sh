@@ -38,6 +38,7 @@ git -C "$dir/load/history.git" repack -a -d -q
 git -C "$dir/load/history.git" config http.receivepack false
 echo "repository_kib=$(du -sk "$dir/load/history.git" | cut -f1)"
 
+mkfifo "$dir/port"
 python3 - "$dir" > "$dir/port" <<'PY' &
 import os, subprocess, sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -83,11 +84,8 @@ print(server.server_port, flush=True)
 server.serve_forever()
 PY
 server=$!
-for _ in $(seq 100); do
-    [ -s "$dir/port" ] && break
-    sleep 0.1
-done
-url="http://127.0.0.1:$(cat "$dir/port")/load/history.git"
+read -r port < "$dir/port"
+url="http://127.0.0.1:$port/load/history.git"
 
 now() { date +%s%N; }
 times=()

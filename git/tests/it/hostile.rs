@@ -29,7 +29,11 @@ impl Forger {
     }
 
     fn pipe(&self, arguments: &[&str], input: &[u8]) -> Vec<u8> {
-        let mut child = Command::new("git")
+        self.pipe_program("git", arguments, input)
+    }
+
+    fn pipe_program(&self, program: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+        let mut child = Command::new(program)
             .args(arguments)
             .current_dir(&self.repository)
             .stdin(Stdio::piped())
@@ -42,7 +46,7 @@ impl Forger {
         let writer = std::thread::spawn(move || stdin.write_all(&input).unwrap());
         let output = child.wait_with_output().unwrap();
         writer.join().unwrap();
-        assert!(output.status.success(), "git {arguments:?}");
+        assert!(output.status.success(), "{program} {arguments:?}");
         output.stdout
     }
 
@@ -350,4 +354,34 @@ fn what_was_there_before_does_not_stand_in_the_way() {
     let gone = f.more(&[("120000", "tool", &link)]);
     let error = f.open(&f.one(&gone, &[]), &Limits::default()).err().unwrap();
     assert!(matches!(error, OpenError::Rejected(Rejected::Submodule { .. })), "{error}");
+}
+
+#[test]
+fn a_long_chain_of_deltas_in_the_worst_order_ends_soon() {
+    let f = Forger::new();
+    let content = |n: usize| format!("{n:020}").into_bytes();
+    let id = |n: usize| git2::Oid::hash_object(git2::ObjectType::Blob, &content(n)).unwrap();
+    let zlib = |bytes: &[u8]| {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    // Each blob is a delta of the next one, and the only whole one comes last: no order could be worse for a reader.
+    let count = 4_990;
+    let mut pack = [b"PACK\0\0\0\x02".as_slice(), &u32::try_from(count).unwrap().to_be_bytes()].concat();
+    for n in 1..count {
+        // Type 7, 23 bytes: sizes of base and result, then one insertion of all 20 bytes.
+        pack.extend_from_slice(&[0xf7, 0x01]);
+        pack.extend_from_slice(id(n + 1).as_bytes());
+        pack.extend(zlib(&[&[20, 20, 20], content(n).as_slice()].concat()));
+    }
+    pack.extend_from_slice(&[0xb4, 0x01]);
+    pack.extend(zlib(&content(count)));
+    let sum = f.pipe_program("sha1sum", &[], &pack);
+    pack.extend(hex::decode(&sum[..40]).unwrap());
+    let head = "1".repeat(40);
+    let bundle = [format!("# v2 git bundle\n-{}\n{head} {REFNAME}\n\n", f.base).as_bytes(), &pack].concat();
+    let started = std::time::Instant::now();
+    f.check("a chain", &bundle, &Limits::default(), "lacks the head commit");
+    assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
 }

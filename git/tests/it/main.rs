@@ -9,4 +9,5 @@ mod remotes;
 mod road;
 mod server;
 mod stage;
+mod tls;
 mod workspaces;

@@ -33,7 +33,7 @@ fn what_is_left_over_is_committed_and_summed_up() {
     fs::create_dir_all(dir.join("nested")).unwrap();
     git(&dir.join("nested"), &["init", "-q"]);
     git(&dir.join("nested"), &["commit", "-q", "--allow-empty", "-m", "nested"]);
-    let new = commit_all(&dir, "Do it\n\nAll of it.", &author(), &["target"]).unwrap().unwrap();
+    let new = commit_all(&dir, "Do it\n\nAll of it.", &author(), &["target", ""]).unwrap().unwrap();
     assert_eq!(head(&dir).unwrap(), Some(new));
     assert_eq!(
         git(&dir, &["log", "-1", "--format=%an <%ae>|%s|%P"]),
