@@ -6,6 +6,7 @@ pub mod logs;
 pub(super) mod query;
 pub(super) mod runs;
 pub mod view;
+mod views_of;
 
 pub use super::error::{ErrorBody, ErrorDetail};
 use super::{Shared, auth};
@@ -33,7 +34,9 @@ struct Token;
 
 impl Modify for Token {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
-        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("One of the server's API tokens"));
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("One of the server's API tokens"));
         openapi
             .components
             .get_or_insert_default()
