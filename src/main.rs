@@ -1,1 +1,7 @@
-fn main() {}
+//! The command line of Cloud Code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cloud_code::entry::cli::main()
+}

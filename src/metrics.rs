@@ -2,7 +2,9 @@
 //!
 //! Labels have few values by construction: never a repository, a run, a delivery or a path.
 
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use metrics_exporter_prometheus::{
+    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
 
 /// Counter of webhook calls; `outcome`: `accepted`, `duplicate`, `ping`, `unauthorized`, `too_large`, `invalid`, `unavailable`.
 pub const DELIVERIES: &str = "cloud_code_deliveries_total";

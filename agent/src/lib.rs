@@ -1,1 +1,60 @@
-//! placeholder
+//! The agent: runs inside the job's container, works through `tasking.yaml`, and says in `reporting.yaml` how far it is.
+//!
+//! It talks to nobody. What it is to do lies in the workspace's `.cloud-code/`, and so does all that it leaves: the
+//! report with a heartbeat, the log, the CLI's transcript, and the work as a git bundle. It holds no credential for the
+//! forge, and gives the secrets that it does hold only to the steps that name them.
+//!
+//! | module | for |
+//! | --- | --- |
+//! | [`config`](AgentConfig) | what the environment says, read once |
+//! | `workspace`, `reporter`, `journal` | the files in `.cloud-code/` |
+//! | `stop`, `process` | signals, time limits, children in process groups |
+//! | `task`, `steps/` | one task, one step |
+//! | `expressions`, `files` | `${{ }}` and the files through which steps answer |
+//! | `cli/` | the coding CLIs: how each is started and read |
+//! | `finish` | commit, bundle, conclusion |
+
+mod agent;
+mod cli;
+mod config;
+mod environment;
+mod expressions;
+mod files;
+mod finish;
+mod hash_files;
+mod journal;
+mod lines;
+mod process;
+mod reporter;
+mod steps;
+mod stop;
+mod task;
+mod workspace;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+pub use agent::{AgentError, run};
+pub use config::{AgentConfig, ConfigError};
+
+/// The whole program: reads the environment, builds a runtime of its own, runs, and gives the exit code.
+///
+/// 0: a completed report was written, whatever its conclusion. 1: none could be; standard error says why.
+pub fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell when standard error is closed too.
+            let _ = writeln!(std::io::stderr(), "cloud-code-agent: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start() -> Result<(), AgentError> {
+    let config = AgentConfig::from_env(std::env::vars_os())?;
+    // One thread: the agent waits nearly all of its life, and shares the container's memory with the CLI.
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AgentError::Runtime)?;
+    runtime.block_on(run(config))
+}

@@ -43,7 +43,8 @@ pub struct BundleHeader {
 /// temporary name first.
 ///
 /// # Errors
-/// [`GitError::Invalid`] where `head` does not descend from `base`, or is it; [`GitError::Io`].
+/// [`GitError::NotFound`] where one of them is not there; [`GitError::Invalid`] where `head` does not descend from `base`,
+/// or is it; [`GitError::Io`].
 pub fn write(
     repository: &Path,
     base: Oid,
@@ -53,6 +54,9 @@ pub fn write(
 ) -> Result<BundleInfo, GitError> {
     crate::setup::ready();
     let repository = Repository::open(repository)?;
+    for id in [base, head] {
+        repository.find_commit(id).map_err(|_| GitError::no_commit(id, "the workspace"))?;
+    }
     if head == base || !repository.graph_descendant_of(head, base)? {
         return Err(GitError::Invalid(format!(
             "{head} holds no commits on top of {base}: the branch was moved elsewhere"

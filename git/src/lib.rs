@@ -16,6 +16,8 @@ pub mod bundle;
 pub mod change;
 mod error;
 #[cfg(feature = "client")]
+mod local;
+#[cfg(feature = "client")]
 mod lock;
 #[cfg(feature = "client")]
 pub mod mirror;
@@ -42,5 +44,7 @@ pub mod workspace;
 
 pub use error::GitError;
 pub use git2::Oid;
+#[cfg(feature = "client")]
+pub use local::{checked_out_branch, diffstat};
 #[cfg(feature = "client")]
 pub use remote::{Credentials, Remote, remote_ref};

@@ -68,7 +68,9 @@ pub fn commit_all(
         .map_err(|error| GitError::Invalid(format!("the author of a commit: {}", error.message())))?;
     let mut index = repository.index()?;
     let mut skip = |path: &Path, _: &[u8]| -> i32 {
-        let excluded = exclude.iter().any(|excluded| path.starts_with(excluded.trim_matches('/')));
+        let mut excluded =
+            exclude.iter().map(|excluded| excluded.trim_matches('/')).filter(|path| !path.is_empty());
+        let excluded = excluded.any(|excluded| path.starts_with(excluded));
         // Added as it is, a repository inside this one would become a submodule without a source.
         let nested = dir.join(path).join(".git").exists();
         if nested {
@@ -110,14 +112,18 @@ pub fn commit_all(
 /// What changed from `base` to `head`.
 ///
 /// # Errors
-/// [`GitError::Other`] where one of the commits is not there.
+/// [`GitError::NotFound`] where one of the commits is not there.
 pub fn summary(dir: &Path, base: Oid, head: Oid) -> Result<Summary, GitError> {
     let repository = open(dir)?;
+    let tree = |id: Oid| -> Result<git2::Tree<'_>, GitError> {
+        let commit = repository.find_commit(id).map_err(|_| GitError::no_commit(id, "the workspace"))?;
+        Ok(commit.tree()?)
+    };
+    let (old, new) = (tree(base)?, tree(head)?);
     let mut walk = repository.revwalk()?;
     walk.push(head)?;
     walk.hide(base)?;
     let commits = walk.count();
-    let (old, new) = (repository.find_commit(base)?.tree()?, repository.find_commit(head)?.tree()?);
     let mut options = DiffOptions::new();
     let mut diff = repository.diff_tree_to_tree(Some(&old), Some(&new), Some(&mut options))?;
     diff.find_similar(None)?;

@@ -2,8 +2,8 @@
 
 use super::{App, AppError, prompt, render, update};
 use crate::ports::{
-    Artifact, ArtifactError, Checkout, ForgeError, Launch, PreparedWorkspace, RemoteAccess, RunnerError,
-    Scope, SecretName, SecretText, WorkspaceError,
+    Artifact, ArtifactError, Checkout, ContainerStatus, ForgeError, Launch, PreparedWorkspace, RemoteAccess,
+    RunnerError, Scope, SecretName, SecretText, WorkspaceError,
 };
 use cloud_code_model::cli;
 use cloud_code_model::ids::AttemptId;
@@ -36,9 +36,7 @@ pub async fn launch(app: &App, attempt: &AttemptId, try_number: u32) -> Result<L
     }
     let Some(job) = run.job(&attempt.job) else { return Ok(Launched::NotNeeded) };
     let input = match start(app, &run, job, attempt).await {
-        Ok((handle, origin)) => {
-            Input::Launched { job: attempt.job.clone(), attempt: attempt.number, handle, origin }
-        }
+        Ok(handle) => Input::Launched { job: attempt.job.clone(), attempt: attempt.number, handle },
         Err(Failure::Later(error)) if try_number < app.settings.launch_tries => return Err(error),
         Err(Failure::Later(error)) => failed(attempt, format!("{error} (tried {try_number} times)")),
         Err(Failure::Never(reason)) => failed(attempt, reason),
@@ -88,8 +86,18 @@ impl From<ArtifactError> for Failure {
     }
 }
 
-async fn start(app: &App, run: &Run, job: &Job, attempt: &AttemptId) -> Result<(String, Origin), Failure> {
+async fn start(app: &App, run: &Run, job: &Job, attempt: &AttemptId) -> Result<String, Failure> {
+    // An earlier launch may have come as far as a container: its workspace must not be made anew under it.
+    if app.runner.status(attempt).await? != ContainerStatus::Missing {
+        if run.attempt(attempt).is_some_and(|attempt| attempt.origin.is_some()) {
+            return Ok(attempt.name());
+        }
+        app.runner.remove(attempt).await?;
+    }
     let (workspace, origin) = workspace(app, run, attempt).await?;
+    let prepared =
+        Input::Prepared { job: attempt.job.clone(), attempt: attempt.number, origin: origin.clone() };
+    update::apply(app, &attempt.run, &[prepared]).await.map_err(Failure::Later)?;
     let (env, secrets) = environment(app, run, job).await.map_err(|error| match error.may_heal() {
         true => Failure::Later(error),
         false => Failure::Never(error.to_string()),
@@ -106,8 +114,7 @@ async fn start(app: &App, run: &Run, job: &Job, attempt: &AttemptId) -> Result<(
         secrets,
         limits: app.settings.limits,
     };
-    let handle = app.runner.launch(&launch).await?;
-    Ok((handle, origin))
+    Ok(app.runner.launch(&launch).await?)
 }
 
 /// Decides where the change starts and where it goes. An open pull request from our branch is gone on with; a branch of
@@ -190,10 +197,13 @@ async fn tasking(
     let contexts = render::contexts(&run.context);
     let mut steps = Vec::new();
     for (n, step) in job.spec.steps.iter().enumerate() {
-        let at = format!("{}: jobs.{}.steps[{n}]", run.workflow.path, job.key);
-        let mut with =
-            render::inputs(&step.with, &contexts, &format!("{at}.with")).map_err(Failure::Never)?;
+        let mut with = step.with.clone();
         if step.uses.as_deref() == Some("agent") {
+            // Only the prompt is complete when it leaves us: text of the issue in it must never be read as an expression.
+            let at = format!("{}: jobs.{}.steps[{n}].with.prompt", run.workflow.path, job.key);
+            let task = with.get("prompt").and_then(Value::as_str);
+            let task =
+                task.map(|text| render::text(text, &contexts, &at)).transpose().map_err(Failure::Never)?;
             let text = prompt::build(&prompt::Prompt {
                 repository: &run.repository.full_name(),
                 branch: &origin.branch,
@@ -202,17 +212,13 @@ async fn tasking(
                 issue: &issue,
                 comments: &comments,
                 instructions: cloud_code["instructions"].as_str(),
-                task: with.get("prompt").and_then(Value::as_str),
+                task: task.as_deref(),
             });
             with.insert("prompt".to_owned(), Value::String(text));
             with.entry("cli".to_owned()).or_insert_with(|| app.settings.default_cli.clone().into());
         }
-        let env = render::env(&step.env, &contexts, &format!("{at}.env")).map_err(Failure::Never)?;
-        let run_text =
-            step.run.as_deref().map(|text| render::text(text, &contexts, &format!("{at}.run"))).transpose();
-        steps.push(task_step(step, with, env, run_text.map_err(Failure::Never)?));
+        steps.push(task_step(step, with));
     }
-    let env_at = format!("{}: jobs.{}.env", run.workflow.path, job.key);
     let tasking = task::Tasking {
         version: task::VERSION,
         run: run.id.to_string(),
@@ -228,7 +234,7 @@ async fn tasking(
             },
             base: origin.base.clone(),
             branch: origin.branch.clone(),
-            env: render::env(&job.spec.env, &contexts, &env_at).map_err(Failure::Never)?,
+            env: job.spec.env.clone(),
             context: serde_json::json!({ "github": run.context }),
             steps,
             limits: task::Limits {
@@ -246,22 +252,17 @@ async fn tasking(
     tasking.to_yaml().map_err(|error| Failure::Never(error.to_string()))
 }
 
-fn task_step(
-    step: &Step,
-    with: IndexMap<String, Value>,
-    env: IndexMap<String, String>,
-    run: Option<String>,
-) -> task::Step {
+fn task_step(step: &Step, with: IndexMap<String, Value>) -> task::Step {
     task::Step {
         id: step.id.clone(),
         name: step.name.clone(),
         condition: step.condition.clone(),
         uses: step.uses.clone(),
-        run,
+        run: step.run.clone(),
         shell: step.shell.clone(),
         working_directory: step.working_directory.clone(),
         with,
-        env,
+        env: step.env.clone(),
         timeout_minutes: step.timeout_minutes.map(task::Dynamic::Value),
         continue_on_error: step.continue_on_error.then_some(task::Dynamic::Value(true)),
     }

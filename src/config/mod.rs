@@ -46,6 +46,25 @@ impl Environment {
         set.map(str::to_owned).or_else(|| variable?.default.map(str::to_owned))
     }
 
+    /// What to log, and whether somebody chose it.
+    pub fn log_filter(&self) -> (String, bool) {
+        (self.get("LOG").unwrap_or_default(), self.0.get("LOG").is_some_and(|value| !value.trim().is_empty()))
+    }
+
+    /// `text` or `json`.
+    pub fn log_format(&self) -> String {
+        self.get("LOG_FORMAT").unwrap_or_default()
+    }
+
+    /// Where a person's programs keep what they can make anew: for `cloud-code run`.
+    pub fn cache_dir(&self) -> Option<std::path::PathBuf> {
+        let absolute =
+            |name: &str| self.0.get(name).map(std::path::PathBuf::from).filter(|path| path.is_absolute());
+        absolute("XDG_CACHE_HOME")
+            .or_else(|| Some(absolute("HOME")?.join(".cache")))
+            .map(|dir| dir.join("cloud-code"))
+    }
+
     fn required(&self, name: &'static str) -> Result<String, ConfigError> {
         self.get(name).ok_or_else(|| {
             let meaning = VARIABLES

@@ -16,7 +16,11 @@ pub struct StorageConfig {
 }
 
 impl StorageConfig {
-    pub(super) fn read(env: &Environment) -> Result<Self, ConfigError> {
+    /// Reads only this part: `migrate` and `secrets` need no GitHub App.
+    ///
+    /// # Errors
+    /// The first variable that is wrong.
+    pub fn read(env: &Environment) -> Result<Self, ConfigError> {
         let data_dir = PathBuf::from(env.get("DATA_DIR").unwrap_or_default());
         let data_dir = std::path::absolute(&data_dir).map_err(|error| ConfigError {
             variable: "DATA_DIR",

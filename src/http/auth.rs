@@ -47,8 +47,14 @@ pub(super) async fn basic(State(state): State<Shared>, request: Request, next: N
         let decoded = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
         decoded.split_once(':').map(|(_, password)| password.to_owned())
     });
-    admit(&state, password, r#"Basic realm="Cloud Code: any user name, an API token as the password", charset="UTF-8""#, request, next)
-        .await
+    admit(
+        &state,
+        password,
+        r#"Basic realm="Cloud Code: any user name, an API token as the password", charset="UTF-8""#,
+        request,
+        next,
+    )
+    .await
 }
 
 async fn admit(
@@ -59,7 +65,8 @@ async fn admit(
     next: Next,
 ) -> Response {
     if state.tokens.0.is_empty() {
-        let message = format!("the server has no API token: set {TOKENS_VARIABLE} where it runs, and restart it");
+        let message =
+            format!("the server has no API token: set {TOKENS_VARIABLE} where it runs, and restart it");
         return ApiError::new(StatusCode::FORBIDDEN, "no_token_configured", message).into_response();
     }
     if presented.as_deref().is_some_and(|token| state.tokens.accepts(token)) {

@@ -70,7 +70,9 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "a request failed at the store");
         match error {
-            StoreError::Unavailable(_) => retry_later("the store of runs is unavailable; see the server's log"),
+            StoreError::Unavailable(_) => {
+                retry_later("the store of runs is unavailable; see the server's log")
+            }
             StoreError::Corrupt(_) => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "unreadable",
@@ -84,7 +86,9 @@ impl From<ArtifactError> for ApiError {
     fn from(error: ArtifactError) -> Self {
         tracing::error!(%error, "a request failed at the artifacts");
         match error {
-            ArtifactError::Unavailable(_) => retry_later("the artifacts are unavailable; see the server's log"),
+            ArtifactError::Unavailable(_) => {
+                retry_later("the artifacts are unavailable; see the server's log")
+            }
             ArtifactError::TooLarge { .. } | ArtifactError::NotAFile { .. } => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "refused_artifact",

@@ -29,8 +29,11 @@ pub(super) async fn metrics(State(state): State<Shared>) -> Response {
     for lane in Lane::ALL {
         match state.queue.depth(lane).await {
             Ok(depth) => {
-                for (name, count) in [("waiting", depth.waiting), ("leased", depth.leased), ("dead", depth.dead)] {
-                    ::metrics::gauge!(QUEUE_DEPTH, "lane" => lane.as_str(), "state" => name).set(count as f64);
+                for (name, count) in
+                    [("waiting", depth.waiting), ("leased", depth.leased), ("dead", depth.dead)]
+                {
+                    ::metrics::gauge!(QUEUE_DEPTH, "lane" => lane.as_str(), "state" => name)
+                        .set(count as f64);
                 }
             }
             // The other metrics are wanted most when a part is down. NaN, since an old depth that still shows misleads.
@@ -43,5 +46,6 @@ pub(super) async fn metrics(State(state): State<Shared>) -> Response {
         }
     }
     state.metrics.run_upkeep();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics.render()).into_response()
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics.render())
+        .into_response()
 }

@@ -50,7 +50,9 @@ pub enum Rejection {
     #[error("the header X-Hub-Signature-256 must be given once, as sha256= and 64 hexadecimal digits")]
     MalformedSignature,
     /// It is signed with another secret, or was changed on its way.
-    #[error("the signature does not match: the webhook's secret differs from GITHUB_WEBHOOK_SECRET, or the body was changed")]
+    #[error(
+        "the signature does not match: the webhook's secret differs from GITHUB_WEBHOOK_SECRET, or the body was changed"
+    )]
     WrongSignature,
     /// A header that GitHub always sends is missing.
     #[error("the header {0} is missing")]
@@ -76,7 +78,9 @@ impl Rejection {
     /// 401 where the signature is at fault, 415 for the content type, else 400.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::MissingSignature | Self::MalformedSignature | Self::WrongSignature => StatusCode::UNAUTHORIZED,
+            Self::MissingSignature | Self::MalformedSignature | Self::WrongSignature => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             _ => StatusCode::BAD_REQUEST,
         }

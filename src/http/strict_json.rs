@@ -17,7 +17,8 @@ pub(super) enum Top {
 
 /// Reads all of it; the error says what is wrong and where.
 pub(super) fn check(bytes: &[u8]) -> Result<Top, String> {
-    let text = std::str::from_utf8(bytes).map_err(|error| format!("no UTF-8 after byte {}", error.valid_up_to()))?;
+    let text =
+        std::str::from_utf8(bytes).map_err(|error| format!("no UTF-8 after byte {}", error.valid_up_to()))?;
     serde_json::from_str::<Checked>(text).map(|checked| checked.0).map_err(|error| error.to_string())
 }
 
@@ -82,15 +83,40 @@ mod tests {
     fn agrees_with_a_full_parse() {
         let deep = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
         let cases = [
-            "{}", " {\"a\": [1, -2, 3.5e-7, true, null, \"x\\u00e9\\n\"]} ", "[]", "1", "\"\\ud83d\\ude00\"",
-            "\"\\ud800\"", "{\"\\ud800\": 1}", "1e999", "-0", "01", "{", "{}{}", "{\"a\":1,}", "nul", "", "\u{feff}{}",
-            "{\"a\":\"\t\"}", "{'a':1}", "NaN", "18446744073709551616", "{\"a\":1,\"a\":2}", &deep(127), &deep(128), &deep(5000),
+            "{}",
+            " {\"a\": [1, -2, 3.5e-7, true, null, \"x\\u00e9\\n\"]} ",
+            "[]",
+            "1",
+            "\"\\ud83d\\ude00\"",
+            "\"\\ud800\"",
+            "{\"\\ud800\": 1}",
+            "1e999",
+            "-0",
+            "01",
+            "{",
+            "{}{}",
+            "{\"a\":1,}",
+            "nul",
+            "",
+            "\u{feff}{}",
+            "{\"a\":\"\t\"}",
+            "{'a':1}",
+            "NaN",
+            "18446744073709551616",
+            "{\"a\":1,\"a\":2}",
+            &deep(127),
+            &deep(128),
+            &deep(5000),
         ];
         for case in cases {
             let full = serde_json::from_str::<serde_json::Value>(case);
             let ours = check(case.as_bytes());
             assert_eq!(ours.is_ok(), full.is_ok(), "{case:.60}: {ours:?}");
-            assert_eq!(ours.ok() == Some(Top::Object), full.is_ok_and(|value| value.is_object()), "{case:.60}");
+            assert_eq!(
+                ours.ok() == Some(Top::Object),
+                full.is_ok_and(|value| value.is_object()),
+                "{case:.60}"
+            );
         }
         assert_eq!(check(b"{\"a\":\"\xff\"}"), Err("no UTF-8 after byte 6".to_owned()));
     }

@@ -69,7 +69,8 @@ async fn take(state: &Shared, request: Request) -> Result<Taken, Refusal> {
     if delivery.event() == "ping" {
         return Ok(Taken::Pong(delivery));
     }
-    let envelope = envelope(&delivery, state.clock.now()).map_err(|error| Rejection::NotJson(error.to_string()))?;
+    let envelope =
+        envelope(&delivery, state.clock.now()).map_err(|error| Rejection::NotJson(error.to_string()))?;
     match state.queue.push(Lane::Deliveries, delivery.id(), envelope, Duration::ZERO).await {
         Ok(pushed) => Ok(Taken::Queued(delivery, pushed)),
         Err(error) => {
@@ -80,7 +81,8 @@ async fn take(state: &Shared, request: Request) -> Result<Taken, Refusal> {
 }
 
 async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let announced =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > MAX_BODY as u64) {
         return Err(Refusal::TooLarge);
     }

@@ -110,7 +110,9 @@ pub fn outcome(status: &str, conclusion: Option<&str>) -> String {
 pub fn one_line(text: &str) -> String {
     let tame = |c: char| match c {
         '\n' | '\r' | '\t' => ' ',
-        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => '\u{fffd}',
+        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => {
+            '\u{fffd}'
+        }
         c if c.is_control() => '\u{fffd}',
         c => c,
     };
@@ -134,13 +136,26 @@ mod tests {
     fn ages_and_durations() {
         let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
         for (seconds, expected) in [
-            (0, "just now"), (9, "just now"), (10, "10 s ago"), (59, "59 s ago"), (60, "1 min ago"), (3599, "59 min ago"),
-            (3600, "1 h ago"), (172_799, "47 h ago"), (172_800, "2 d ago"), (-300, "in 5 min"),
+            (0, "just now"),
+            (9, "just now"),
+            (10, "10 s ago"),
+            (59, "59 s ago"),
+            (60, "1 min ago"),
+            (3599, "59 min ago"),
+            (3600, "1 h ago"),
+            (172_799, "47 h ago"),
+            (172_800, "2 d ago"),
+            (-300, "in 5 min"),
         ] {
             assert_eq!(age(now - SignedDuration::from_secs(seconds), now), expected);
         }
         for (milliseconds, expected) in [
-            (-5, "0.0 s"), (449, "0.4 s"), (9999, "9.9 s"), (10_000, "10 s"), (125_000, "2 min 5 s"), (3_780_000, "1 h 3 min"),
+            (-5, "0.0 s"),
+            (449, "0.4 s"),
+            (9999, "9.9 s"),
+            (10_000, "10 s"),
+            (125_000, "2 min 5 s"),
+            (3_780_000, "1 h 3 min"),
         ] {
             assert_eq!(duration(SignedDuration::from_millis(milliseconds)), expected);
         }

@@ -11,12 +11,12 @@
 //! | `POST /git-upload-pack` | [`upload_pack`] | `application/x-git-upload-pack-result` |
 //! | `POST /git-receive-pack` | [`receive_pack`] | `application/x-git-receive-pack-result` |
 //!
-//! Request bodies may arrive with `Content-Encoding: gzip` (the git program compresses large negotiations); undoing that
-//! is the HTTP layer's business too.
+//! The git program sends large negotiations with `Content-Encoding: gzip`: [`gunzip`] such bodies first.
 
 mod receive_pack;
 mod upload_pack;
 
+use std::io::Read;
 use std::path::Path;
 
 use git2::{Oid, Repository};
@@ -157,6 +157,20 @@ pub fn info_refs(repository: &Path, service: Service) -> Result<Vec<u8>, ServeEr
     }
     pktline::flush(&mut body);
     Ok(body)
+}
+
+/// Undoes the `Content-Encoding: gzip` of a request body.
+///
+/// # Errors
+/// [`ServeError::Request`] where it is not gzip, or inflates to more than `limit` bytes.
+pub fn gunzip(body: &[u8], limit: u64) -> Result<Vec<u8>, ServeError> {
+    let mut inflated = Vec::new();
+    let read = flate2::read::GzDecoder::new(body).take(limit.saturating_add(1)).read_to_end(&mut inflated);
+    match read {
+        Ok(length) if length as u64 <= limit => Ok(inflated),
+        Ok(_) => Err(ServeError::Request(format!("the body inflates to more than {limit} bytes"))),
+        Err(_) => Err(ServeError::Request("the body is not valid gzip".into())),
+    }
 }
 
 /// The text of a line without its trailing newline.

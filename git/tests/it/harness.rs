@@ -1,13 +1,16 @@
 //! A small HTTP server around `cloud_code_git::server`, and a few words for making repositories with the git program.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
+use cloud_code_git::mirror::{Mirror, MirrorKey, Mirrors};
 use cloud_code_git::server::{RefUpdate, ServeError, Service, info_refs, receive_pack, upload_pack};
+use cloud_code_git::workspace::{self, WorkspaceSpec};
+use cloud_code_git::{Oid, Remote};
 
 /// What the server does besides serving; changed by tests while it runs.
 #[derive(Default)]
@@ -22,6 +25,8 @@ pub(crate) struct Behaviour {
     pub(crate) status: Option<u16>,
     /// Answer a GET with a redirect to this address, path and query appended.
     pub(crate) redirect: Option<String>,
+    /// A path that a GET redirects from, and where to.
+    pub(crate) moved: Option<(String, String)>,
     /// Cut the answers of upload-pack after so many bytes.
     pub(crate) cut: Option<usize>,
 }
@@ -141,7 +146,7 @@ impl Request {
             }
         }
         if headers.get("content-encoding").is_some_and(|value| value == "gzip") {
-            body = gunzip(&body);
+            body = cloud_code_git::server::gunzip(&body, 1 << 30).unwrap();
         }
         Some(Self { method, target, headers, body })
     }
@@ -160,6 +165,13 @@ impl Request {
         if let Some(to) = behaviour.redirect.as_ref().filter(|_| self.method == "GET") {
             let mut answer = plain(301, "");
             answer.headers.push(("Location".into(), format!("{to}{}", self.target)));
+            return answer;
+        }
+        if let Some((from, to)) =
+            behaviour.moved.as_ref().filter(|(from, _)| self.target.starts_with(from.as_str()))
+        {
+            let mut answer = plain(301, "");
+            answer.headers.push(("Location".into(), self.target.replace(from.as_str(), to)));
             return answer;
         }
         if let Some(basic) = &behaviour.basic
@@ -222,21 +234,6 @@ fn base64(bytes: &[u8]) -> String {
         }
     }
     text
-}
-
-fn gunzip(bytes: &[u8]) -> Vec<u8> {
-    let mut child = Command::new("gzip")
-        .args(["-dc"])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let bytes = bytes.to_owned();
-    let writer = std::thread::spawn(move || stdin.write_all(&bytes).unwrap());
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
-    output.stdout
 }
 
 /// Runs the git program in a folder, with no configuration but its own, and gives back what it printed.
@@ -325,4 +322,63 @@ impl World {
         git(&self.work(), &["commit", "-q", "--allow-empty", "-m", message]);
         git(&self.work(), &["rev-parse", "HEAD"])
     }
+}
+
+/// The crate's own words for a world.
+impl World {
+    pub(crate) fn key(&self) -> MirrorKey {
+        MirrorKey::new("127.0.0.1", "acme", "shop").unwrap()
+    }
+
+    pub(crate) fn mirrors(&self) -> Mirrors {
+        Mirrors::new(self.path("mirrors"))
+    }
+
+    pub(crate) fn remote(&self) -> Remote {
+        Remote::new(self.url()).unwrap()
+    }
+
+    pub(crate) fn fetch(&self) -> Mirror {
+        self.mirrors().fetch(&self.key(), &self.remote()).unwrap()
+    }
+
+    /// A workspace on branch `cloud-code/issue-1` at `main`.
+    pub(crate) fn workspace(&self, mirror: &Mirror, name: &str) -> (PathBuf, Oid) {
+        let dir = self.path(name);
+        let base = mirror.resolve("main").unwrap().unwrap();
+        workspace::create(&spec(mirror, base, &dir)).unwrap();
+        (dir, base)
+    }
+}
+
+pub(crate) const REFNAME: &str = "refs/heads/cloud-code/issue-1";
+
+pub(crate) fn spec<'a>(mirror: &'a Mirror, base: Oid, dir: &'a Path) -> WorkspaceSpec<'a> {
+    WorkspaceSpec {
+        mirror,
+        base,
+        branch: "cloud-code/issue-1",
+        dir,
+        objects_at: None,
+        remote_url: "https://example.com/acme/shop.git",
+        owner: None,
+    }
+}
+
+pub(crate) fn oid(text: &str) -> Oid {
+    Oid::from_str(text).unwrap()
+}
+
+/// Every file below a folder with its content, for before-and-after comparisons.
+pub(crate) fn snapshot(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(snapshot(&path));
+        } else {
+            files.insert(path.clone(), std::fs::read(&path).unwrap());
+        }
+    }
+    files
 }

@@ -3,4 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod harness;
+mod hostile;
+mod mirrors;
+mod remotes;
+mod road;
 mod server;
+mod stage;
+mod tls;
+mod workspaces;

@@ -28,6 +28,15 @@ pub enum Observation {
 /// Something that happened to a run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
+    /// The attempt's workspace is ready, and is about to be given to a runner.
+    Prepared {
+        /// The job's key.
+        job: String,
+        /// The attempt's number.
+        attempt: u32,
+        /// What the workspace was made from.
+        origin: Origin,
+    },
     /// The runner has the attempt.
     Launched {
         /// The job's key.
@@ -36,8 +45,6 @@ pub enum Input {
         attempt: u32,
         /// What the runner calls it.
         handle: String,
-        /// What its workspace was made from.
-        origin: Origin,
     },
     /// The attempt can't be launched, for good.
     LaunchFailed {
@@ -171,7 +178,14 @@ pub fn step(run: &mut Run, input: Input, now: Timestamp) {
         _ if run.is_over() => {}
         Input::Tick => tick(run, now),
         Input::Cancel { by } => cancel(run, by, now),
-        Input::Launched { job, attempt, handle, origin } => launched(run, &job, attempt, handle, origin, now),
+        Input::Prepared { job, attempt, origin } => {
+            if let Some(attempt) =
+                current(run, &job, attempt).filter(|attempt| attempt.state == AttemptState::Queued)
+            {
+                attempt.origin = Some(origin);
+            }
+        }
+        Input::Launched { job, attempt, handle } => launched(run, &job, attempt, handle, now),
         Input::LaunchFailed { job, attempt, reason } => launch_failed(run, &job, attempt, reason, now),
         Input::Reported { job, attempt, report } => reported(run, &job, attempt, report, now),
         Input::ReportRefused { job, attempt, reason } => report_refused(run, &job, attempt, reason, now),
@@ -193,7 +207,7 @@ fn current<'a>(run: &'a mut Run, job: &str, number: u32) -> Option<&'a mut Attem
     job.attempts.last_mut().filter(|attempt| attempt.number == number && attempt.state != AttemptState::Done)
 }
 
-fn launched(run: &mut Run, job: &str, number: u32, handle: String, origin: Origin, now: Timestamp) {
+fn launched(run: &mut Run, job: &str, number: u32, handle: String, now: Timestamp) {
     let timing = run.timing;
     let minutes = run.job(job).map_or(0.0, |job| job.spec.timeout_minutes);
     let Some(attempt) = current(run, job, number).filter(|attempt| attempt.state == AttemptState::Queued)
@@ -203,7 +217,6 @@ fn launched(run: &mut Run, job: &str, number: u32, handle: String, origin: Origi
     attempt.state = AttemptState::Starting;
     attempt.launched_at = Some(now);
     attempt.handle = Some(handle);
-    attempt.origin = Some(origin);
     attempt.lease_until = Some(now + SignedDuration::from_secs(timing.lease_seconds));
     let allowed = SignedDuration::from_secs((minutes * 60.0).ceil() as i64 + timing.grace_seconds);
     attempt.deadline = Some(now + allowed);

@@ -18,11 +18,17 @@ use std::path::{Path, PathBuf};
 const KEPT: [(Artifact, u64, Option<&str>); 4] = [
     (Artifact::Report, 4 << 20, None),
     (Artifact::Bundle, 64 << 20, None),
-    (Artifact::Log, 16 << 20, Some("\n[Cloud Code: the log was larger than 16 MiB; the rest was not kept]\n")),
+    (
+        Artifact::Log,
+        16 << 20,
+        Some("\n[Cloud Code: the log was larger than 16 MiB; the rest was not kept]\n"),
+    ),
     (
         Artifact::Transcript,
         32 << 20,
-        Some("\n{\"type\":\"cloud-code\",\"notice\":\"the transcript was larger than 32 MiB; the rest was not kept\"}\n"),
+        Some(
+            "\n{\"type\":\"cloud-code\",\"notice\":\"the transcript was larger than 32 MiB; the rest was not kept\"}\n",
+        ),
     ),
 ];
 
@@ -53,19 +59,31 @@ impl DiskArtifacts {
 #[async_trait]
 impl Artifacts for DiskArtifacts {
     /// The task goes into the workspace, readable for every user; anything else is our own and is kept at once.
-    async fn write(&self, attempt: &AttemptId, artifact: Artifact, bytes: &[u8]) -> Result<(), ArtifactError> {
+    async fn write(
+        &self,
+        attempt: &AttemptId,
+        artifact: Artifact,
+        bytes: &[u8],
+    ) -> Result<(), ArtifactError> {
         let bytes = bytes.to_vec();
         self.blocking(attempt, move |place| match artifact {
             Artifact::Tasking => {
                 let mode = Mode::from_raw_mode(0o644);
-                write_whole(&place.make_exchange()?, artifact.file_name(), mode, |file| file.write_all(&bytes))
+                write_whole(&place.make_exchange()?, artifact.file_name(), mode, |file| {
+                    file.write_all(&bytes)
+                })
             }
             _ => place.write_kept(artifact, |file| file.write_all(&bytes)),
         })
         .await
     }
 
-    async fn read(&self, attempt: &AttemptId, artifact: Artifact, limit: u64) -> Result<Option<Vec<u8>>, ArtifactError> {
+    async fn read(
+        &self,
+        attempt: &AttemptId,
+        artifact: Artifact,
+        limit: u64,
+    ) -> Result<Option<Vec<u8>>, ArtifactError> {
         self.blocking(attempt, move |place| {
             let Some((file, size)) = place.open(artifact)? else { return Ok(None) };
             opening::read_whole(file, artifact.file_name(), size, limit).map(Some)
@@ -121,12 +139,16 @@ impl Place {
     }
 
     fn open_kept(&self, artifact: Artifact) -> Result<Option<(File, u64)>, ArtifactError> {
-        let Some(folder) = opening::folder(&layout::kept_dir(&self.data_dir, &self.attempt))? else { return Ok(None) };
+        let Some(folder) = opening::folder(&layout::kept_dir(&self.data_dir, &self.attempt))? else {
+            return Ok(None);
+        };
         opening::file_in(&folder, artifact.file_name())
     }
 
     fn open_live(&self, artifact: Artifact) -> Result<Option<(File, u64)>, ArtifactError> {
-        let Some(attempt) = opening::folder(&layout::attempt_dir(&self.data_dir, &self.attempt))? else { return Ok(None) };
+        let Some(attempt) = opening::folder(&layout::attempt_dir(&self.data_dir, &self.attempt))? else {
+            return Ok(None);
+        };
         let Some(workspace) = opening::folder_in(&attempt, "workspace")? else { return Ok(None) };
         let Some(exchange) = opening::folder_in(&workspace, EXCHANGE_DIR)? else { return Ok(None) };
         opening::file_in(&exchange, artifact.file_name())
@@ -137,7 +159,8 @@ impl Place {
         let path = layout::workspace_dir(&self.data_dir, &self.attempt);
         std::fs::create_dir_all(&path).map_err(|error| unavailable(&path, error))?;
         let missing = || ArtifactError::Unavailable(format!("{}: it went away", path.display()));
-        let attempt = opening::folder(&layout::attempt_dir(&self.data_dir, &self.attempt))?.ok_or_else(missing)?;
+        let attempt =
+            opening::folder(&layout::attempt_dir(&self.data_dir, &self.attempt))?.ok_or_else(missing)?;
         let workspace = opening::folder_in(&attempt, "workspace")?.ok_or_else(missing)?;
         let made = match rustix::fs::mkdirat(&workspace, EXCHANGE_DIR, Mode::from_raw_mode(0o755)) {
             Ok(()) => true,

@@ -52,7 +52,8 @@ mod tests {
             let run = RunId::derive("d", "w");
             let attempt = AttemptId { run: run.clone(), job: job.to_owned(), number: 2 };
             let path = kept_dir(Path::new("/data"), &attempt);
-            let below = path.strip_prefix("/data/attempts").expect("below").to_str().expect("UTF-8").to_owned();
+            let below =
+                path.strip_prefix("/data/attempts").expect("below").to_str().expect("UTF-8").to_owned();
             let job = expected.map_or_else(|| format!("{}~", digest(&[job])), str::to_owned);
             assert_eq!(below, format!("{run}/{job}/2/kept"));
         };

@@ -52,12 +52,19 @@ pub(super) fn file_in(parent: &OwnedFd, name: &'static str) -> Result<Option<(Fi
 }
 
 /// Reads a file of at most `limit` bytes, however large it says it is or becomes.
-pub(super) fn read_whole(file: File, name: &'static str, size: u64, limit: u64) -> Result<Vec<u8>, ArtifactError> {
+pub(super) fn read_whole(
+    file: File,
+    name: &'static str,
+    size: u64,
+    limit: u64,
+) -> Result<Vec<u8>, ArtifactError> {
     if size > limit {
         return Err(ArtifactError::TooLarge { file: name, size, limit });
     }
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| unavailable(Path::new(name), error))?;
+    file.take(limit.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(|error| unavailable(Path::new(name), error))?;
     let size = bytes.len() as u64;
     if size > limit {
         return Err(ArtifactError::TooLarge { file: name, size, limit });
@@ -66,7 +73,12 @@ pub(super) fn read_whole(file: File, name: &'static str, size: u64, limit: u64) 
 }
 
 /// Reads up to `limit` bytes from `offset` on.
-pub(super) fn read_part(mut file: File, name: &'static str, offset: u64, limit: u64) -> Result<Vec<u8>, ArtifactError> {
+pub(super) fn read_part(
+    mut file: File,
+    name: &'static str,
+    offset: u64,
+    limit: u64,
+) -> Result<Vec<u8>, ArtifactError> {
     let mut bytes = Vec::new();
     let mut read = || {
         file.seek(SeekFrom::Start(offset))?;

@@ -23,12 +23,22 @@ impl MemoryArtifacts {
 
 #[async_trait]
 impl Artifacts for MemoryArtifacts {
-    async fn write(&self, attempt: &AttemptId, artifact: Artifact, bytes: &[u8]) -> Result<(), ArtifactError> {
+    async fn write(
+        &self,
+        attempt: &AttemptId,
+        artifact: Artifact,
+        bytes: &[u8],
+    ) -> Result<(), ArtifactError> {
         self.files().insert((attempt.clone(), artifact), bytes.to_vec());
         Ok(())
     }
 
-    async fn read(&self, attempt: &AttemptId, artifact: Artifact, limit: u64) -> Result<Option<Vec<u8>>, ArtifactError> {
+    async fn read(
+        &self,
+        attempt: &AttemptId,
+        artifact: Artifact,
+        limit: u64,
+    ) -> Result<Option<Vec<u8>>, ArtifactError> {
         let files = self.files();
         let Some(bytes) = files.get(&(attempt.clone(), artifact)) else { return Ok(None) };
         let size = bytes.len() as u64;

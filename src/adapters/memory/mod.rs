@@ -10,5 +10,6 @@ mod store;
 pub use artifacts::MemoryArtifacts;
 pub use clock::ManualClock;
 pub use queue::MemoryQueue;
+pub use runner::MemoryRunner;
 pub use secrets::MemorySecrets;
 pub use store::MemoryStore;

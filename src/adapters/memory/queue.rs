@@ -114,7 +114,13 @@ impl MemoryQueue {
 
 #[async_trait]
 impl Queue for MemoryQueue {
-    async fn push(&self, lane: Lane, key: &str, body: Vec<u8>, delay: Duration) -> Result<Pushed, QueueError> {
+    async fn push(
+        &self,
+        lane: Lane,
+        key: &str,
+        body: Vec<u8>,
+        delay: Duration,
+    ) -> Result<Pushed, QueueError> {
         let from = after(self.clock.now(), delay);
         {
             let mut inner = self.inner();
@@ -124,7 +130,9 @@ impl Queue for MemoryQueue {
             }
             inner.pushed += 1;
             let (position, state) = (inner.pushed, State::Waiting { from });
-            inner.messages.insert(name, Message { position, state, lease: 0, receives: 0, reason: None, body });
+            inner
+                .messages
+                .insert(name, Message { position, state, lease: 0, receives: 0, reason: None, body });
         }
         self.changed.notify_waiters();
         Ok(Pushed::New)

@@ -24,10 +24,14 @@ pub enum ClientError {
         reason: std::io::Error,
     },
     /// The server's address is no address.
-    #[error("{0:?} is no address of a server: give --server or CLOUD_CODE_SERVER as http://HOST:PORT or https://HOST")]
+    #[error(
+        "{0:?} is no address of a server: give --server or CLOUD_CODE_SERVER as http://HOST:PORT or https://HOST"
+    )]
     Address(String),
     /// Nothing answers.
-    #[error("cannot connect to {server}: {reason}\nIs the server running (cloud-code serve)? Is --server or CLOUD_CODE_SERVER right?")]
+    #[error(
+        "cannot connect to {server}: {reason}\nIs the server running (cloud-code serve)? Is --server or CLOUD_CODE_SERVER right?"
+    )]
     Connect {
         /// The server's address.
         server: String,
@@ -35,7 +39,9 @@ pub enum ClientError {
         reason: String,
     },
     /// No token, or a wrong one.
-    #[error("{server} wants an API token: {message}\nSet CLOUD_CODE_TOKEN, or give --token-file, with one of the tokens in the server's {TOKENS_VARIABLE}.")]
+    #[error(
+        "{server} wants an API token: {message}\nSet CLOUD_CODE_TOKEN, or give --token-file, with one of the tokens in the server's {TOKENS_VARIABLE}."
+    )]
     Unauthorized {
         /// The server's address.
         server: String,
@@ -158,7 +164,10 @@ impl Client {
         let (head, body) = response.into_parts();
         let mut bytes = Vec::new();
         let read = body.into_with_config().limit(MAX_ANSWER).reader().read_to_end(&mut bytes);
-        read.map_err(|error| ClientError::Connect { server: self.server.clone(), reason: error.to_string() })?;
+        read.map_err(|error| ClientError::Connect {
+            server: self.server.clone(),
+            reason: error.to_string(),
+        })?;
         if head.status.is_success() {
             return Ok(Answer { headers: head.headers, body: bytes });
         }

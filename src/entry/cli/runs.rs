@@ -22,7 +22,13 @@ const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug, Args)]
 pub struct RunsArgs {
     /// The server's address.
-    #[arg(long, global = true, env = "CLOUD_CODE_SERVER", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUD_CODE_SERVER",
+        default_value = "http://127.0.0.1:8080",
+        value_name = "URL"
+    )]
     pub server: String,
     /// A file with the API token; without it, the token is taken from the environment's CLOUD_CODE_TOKEN.
     #[arg(long, global = true, value_name = "FILE")]
@@ -117,7 +123,9 @@ pub struct CancelArgs {
 }
 
 fn run_id(text: &str) -> Result<RunId, String> {
-    RunId::parse(text).ok_or_else(|| "a run's id is r- and 20 hexadecimal digits; `cloud-code runs list` shows them".to_owned())
+    RunId::parse(text).ok_or_else(|| {
+        "a run's id is r- and 20 hexadecimal digits; `cloud-code runs list` shows them".to_owned()
+    })
 }
 
 /// What a command takes from its surroundings.
@@ -139,7 +147,12 @@ impl Surroundings {
         let terminal = std::io::stdout().is_terminal();
         // no-color.org: set to anything but the empty text.
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { token: std::env::var("CLOUD_CODE_TOKEN").ok(), terminal, colours: terminal && !refused, now: None }
+        Self {
+            token: std::env::var("CLOUD_CODE_TOKEN").ok(),
+            terminal,
+            colours: terminal && !refused,
+            now: None,
+        }
     }
 
     fn now(&self) -> Timestamp {
@@ -284,7 +297,9 @@ async fn logs(
             query.append_pair("attempt", &attempt.to_string());
         }
         let answer = client.get(format!("/runs/{}/logs?{}", args.run, query.finish())).await?;
-        let field = |name: &str| answer.headers.get(name).and_then(|value: &ureq::http::HeaderValue| value.to_str().ok());
+        let field = |name: &str| {
+            answer.headers.get(name).and_then(|value: &ureq::http::HeaderValue| value.to_str().ok())
+        };
         let next: Option<u64> = field(NEXT_OFFSET).and_then(|value| value.parse().ok());
         let next = next.ok_or_else(|| client.strange("a log without X-Next-Offset"))?;
         match &mut filter {
@@ -362,7 +377,14 @@ mod tests {
     fn colours_pass_and_other_control_sequences_do_not() {
         let mut filter = ControlFilter::default();
         let mut out = Vec::new();
-        for piece in ["a\u{1b}[1;3", "1mred\u{1b}[0m\r\n", "\u{1b}]52;c;aGk=\u{7}x", "\u{1b}[2Jy\u{1b}", "\u{1b}[32mz\u{8}", "\u{9b}2J£é"] {
+        for piece in [
+            "a\u{1b}[1;3",
+            "1mred\u{1b}[0m\r\n",
+            "\u{1b}]52;c;aGk=\u{7}x",
+            "\u{1b}[2Jy\u{1b}",
+            "\u{1b}[32mz\u{8}",
+            "\u{9b}2J£é",
+        ] {
             out.extend(filter.tame(piece.as_bytes()));
         }
         assert_eq!(String::from_utf8_lossy(&out), "a\u{1b}[1;31mred\u{1b}[0m\n]52;c;aGk=xJy\u{1b}[32mz2J£é");

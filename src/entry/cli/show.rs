@@ -21,7 +21,8 @@ pub(super) fn lines(run: &ApiRun, now: Timestamp, palette: Palette) -> Vec<Strin
         lines.extend(reason.lines().map(|line| format!("  {}", one_line(line))));
     }
     lines.push(String::new());
-    let mut fact = |name: &str, value: String| lines.push(format!("  {}{value}", palette.faint(&format!("{name:<10}"))));
+    let mut fact =
+        |name: &str, value: String| lines.push(format!("  {}{value}", palette.faint(&format!("{name:<10}"))));
     fact("run", run.id.clone());
     if !run.subject.url.is_empty() {
         fact("issue", one_line(&run.subject.url));
@@ -52,7 +53,8 @@ pub(super) fn lines(run: &ApiRun, now: Timestamp, palette: Palette) -> Vec<Strin
         lines.push(String::new());
         for attempt in &job.attempts {
             let many = job.attempts.len() > 1;
-            let name = if many { format!("{}, attempt {}", job.name, attempt.number) } else { job.name.clone() };
+            let name =
+                if many { format!("{}, attempt {}", job.name, attempt.number) } else { job.name.clone() };
             self::attempt(&mut lines, &one_line(&name), attempt, run, now, palette);
         }
     }
@@ -62,16 +64,32 @@ pub(super) fn lines(run: &ApiRun, now: Timestamp, palette: Palette) -> Vec<Strin
             lines.extend([String::new(), palette.bold("Being tried again")]);
         }
         let when = age(pending.due_at, now);
-        lines.push(format!("  {} after {} tries, next {when}: {}", pending.effect, pending.tries, one_line(error)));
+        lines.push(format!(
+            "  {} after {} tries, next {when}: {}",
+            pending.effect,
+            pending.tries,
+            one_line(error)
+        ));
     }
     lines.extend([String::new(), palette.bold("History")]);
     for entry in &run.history {
-        lines.push(format!("  {}  {}", palette.faint(&format!("{:<12}", age(entry.at, now))), one_line(&entry.what)));
+        lines.push(format!(
+            "  {}  {}",
+            palette.faint(&format!("{:<12}", age(entry.at, now))),
+            one_line(&entry.what)
+        ));
     }
     lines
 }
 
-fn attempt(lines: &mut Vec<String>, name: &str, attempt: &ApiAttempt, run: &ApiRun, now: Timestamp, palette: Palette) {
+fn attempt(
+    lines: &mut Vec<String>,
+    name: &str,
+    attempt: &ApiAttempt,
+    run: &ApiRun,
+    now: Timestamp,
+    palette: Palette,
+) {
     let tone = Tone::of(&attempt.state, attempt.conclusion.as_deref());
     let said = outcome(&attempt.state, attempt.conclusion.as_deref());
     let took = match (attempt.launched_at, attempt.finished_at) {

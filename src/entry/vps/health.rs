@@ -26,7 +26,8 @@ impl Health for AppHealth {
             Ok::<_, crate::ports::QueueError>(format!("{} deliveries wait", depth.waiting))
         });
         let runner = part("runner", app.runner.check());
-        let secrets = part("secrets", async { app.secrets.check().await.map(|()| "can be opened".to_owned()) });
+        let secrets =
+            part("secrets", async { app.secrets.check().await.map(|()| "can be opened".to_owned()) });
         let (store, queue, runner, secrets) = tokio::join!(store, queue, runner, secrets);
         vec![store, queue, runner, secrets]
     }

@@ -13,7 +13,7 @@ use crate::adapters::github::{self, GitHubForge};
 use crate::adapters::vps::docker::{DockerConfig, DockerRunner};
 use crate::adapters::vps::git::{GitWorkspaces, WorkspaceConfig};
 use crate::adapters::vps::process::ProcessRunner;
-use crate::adapters::vps::sealed::SealedFile;
+use crate::adapters::vps::sealed::{SealedFile, SealingKey};
 use crate::adapters::vps::sql::Database;
 use crate::app::App;
 use crate::config::{AgentsConfig, Config, RunnerKind, StorageConfig};
@@ -61,6 +61,18 @@ pub async fn app(config: &Config) -> anyhow::Result<App> {
     })
 }
 
+/// Opens the database once, which brings it up to date.
+///
+/// # Errors
+/// When it can't be opened.
+pub async fn migrate(storage: &StorageConfig) -> anyhow::Result<()> {
+    make_private(&storage.data_dir).with_context(|| format!("DATA_DIR: {}", storage.data_dir.display()))?;
+    let database =
+        Database::open(&storage.database_url, Arc::new(SystemClock)).await.context("DATABASE_URL")?;
+    database.close().await;
+    Ok(())
+}
+
 /// The sealed file of secrets.
 ///
 /// # Errors
@@ -68,7 +80,9 @@ pub async fn app(config: &Config) -> anyhow::Result<App> {
 pub fn secrets(storage: &StorageConfig) -> anyhow::Result<SealedFile> {
     make_private(&storage.data_dir).with_context(|| format!("DATA_DIR: {}", storage.data_dir.display()))?;
     let key = storage.secrets_key.as_ref().map(|key| key.reveal());
-    Ok(SealedFile::open(&storage.data_dir, key)?)
+    let key =
+        SealingKey::load(key, &storage.data_dir.join("secrets.key")).context("CLOUD_CODE_SECRETS_KEY")?;
+    Ok(SealedFile::open(storage.data_dir.join("secrets.sealed"), key)?)
 }
 
 /// The runner that the settings name, and the workspaces that fit it.

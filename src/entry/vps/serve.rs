@@ -65,7 +65,8 @@ impl Server {
         })?;
         let router = http::router(state);
         let stopped = stop.clone().cancelled_owned();
-        let http = tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stopped).await });
+        let http =
+            tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stopped).await });
         let worker = Worker::start(app, options.worker).await?;
         tracing::info!(%address, "listening");
         Ok(Self { address, stop, http, worker })

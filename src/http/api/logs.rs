@@ -57,12 +57,15 @@ pub(super) struct TranscriptParams {
 fn pick(run: &Run, job: Option<&str>, number: Option<u32>) -> Result<(AttemptId, bool), ApiError> {
     let keys = || run.jobs.iter().map(|job| job.key.as_str()).collect::<Vec<_>>().join(", ");
     let job = match (job, &run.jobs[..]) {
-        (Some(key), _) => run
-            .job(key)
-            .ok_or_else(|| ApiError::not_found(format!("the run has no job {key:?}; its jobs: {}", keys())))?,
+        (Some(key), _) => run.job(key).ok_or_else(|| {
+            ApiError::not_found(format!("the run has no job {key:?}; its jobs: {}", keys()))
+        })?,
         (None, [only]) => only,
         (None, _) => {
-            return Err(ApiError::bad_request(format!("the run has several jobs: add job= with one of {}", keys())));
+            return Err(ApiError::bad_request(format!(
+                "the run has several jobs: add job= with one of {}",
+                keys()
+            )));
         }
     };
     let attempt = match number {
@@ -97,7 +100,8 @@ impl Following {
     /// The next piece; `None` at the end.
     async fn next(&mut self) -> Result<Option<Vec<u8>>, ApiError> {
         loop {
-            let read = self.state.artifacts.read_from(&self.attempt, self.artifact, self.offset, PAGE_BYTES).await?;
+            let read =
+                self.state.artifacts.read_from(&self.attempt, self.artifact, self.offset, PAGE_BYTES).await?;
             if !read.is_empty() {
                 self.offset += read.len() as u64;
                 return Ok(Some(read));
@@ -129,7 +133,11 @@ impl Following {
 }
 
 /// One page, or the stream; for the API and for the pages.
-pub(in crate::http) async fn read(state: Shared, run: &Run, params: &LogParams) -> Result<Response, ApiError> {
+pub(in crate::http) async fn read(
+    state: Shared,
+    run: &Run,
+    params: &LogParams,
+) -> Result<Response, ApiError> {
     let (attempt, over) = pick(run, params.job.as_deref(), params.attempt)?;
     let artifact = source(&state, &attempt, over).await?;
     let offset = params.offset.unwrap_or(0);

@@ -16,7 +16,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
         match Query::<T>::try_from_uri(&parts.uri) {
             Ok(Query(params)) => Ok(Self(params)),
             Err(rejection) => {
-                let reason = std::error::Error::source(&rejection).map_or_else(|| rejection.to_string(), ToString::to_string);
+                let reason = std::error::Error::source(&rejection)
+                    .map_or_else(|| rejection.to_string(), ToString::to_string);
                 Err(ApiError::bad_request(format!("in the query string: {reason}")))
             }
         }
@@ -32,6 +33,7 @@ impl<S: Send + Sync> FromRequestParts<S> for RunPath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let path = Path::<String>::from_request_parts(parts, state).await;
         let id = path.ok().and_then(|Path(text)| RunId::parse(&text));
-        id.map(Self).ok_or_else(|| ApiError::not_found("there is no such run; an id is r- and 20 hexadecimal digits"))
+        id.map(Self)
+            .ok_or_else(|| ApiError::not_found("there is no such run; an id is r- and 20 hexadecimal digits"))
     }
 }

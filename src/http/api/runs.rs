@@ -33,21 +33,27 @@ pub(in crate::http) struct ListParams {
 /// Letters of a cursor or a repository's name, at most.
 const MAX_TEXT: usize = 512;
 
-pub(in crate::http) async fn read_page(state: &HttpState, params: ListParams) -> Result<Page<RunSummary>, ApiError> {
+pub(in crate::http) async fn read_page(
+    state: &HttpState,
+    params: ListParams,
+) -> Result<Page<RunSummary>, ApiError> {
     let limit = params.limit.unwrap_or(50);
     if !(1..=200).contains(&limit) {
         return Err(ApiError::bad_request(format!("limit must be 1 to 200, and is {limit}")));
     }
     if let Some(repository) = &params.repository {
         let halves = repository.split_once('/');
-        if repository.len() > MAX_TEXT || !halves.is_some_and(|(owner, name)| !owner.is_empty() && !name.is_empty()) {
+        if repository.len() > MAX_TEXT
+            || !halves.is_some_and(|(owner, name)| !owner.is_empty() && !name.is_empty())
+        {
             return Err(ApiError::bad_request("repository must have the form owner/name"));
         }
     }
     if params.cursor.as_ref().is_some_and(|cursor| cursor.is_empty() || cursor.len() > MAX_TEXT) {
         return Err(ApiError::bad_request("cursor must be the field next of the page before"));
     }
-    let filter = RunFilter { repository: params.repository, status: params.status, cursor: params.cursor, limit };
+    let filter =
+        RunFilter { repository: params.repository, status: params.status, cursor: params.cursor, limit };
     Ok(state.store.list(&filter).await?)
 }
 
@@ -86,6 +92,9 @@ pub(super) async fn list(
         (status = 503, description = "The store is down", body = ErrorBody),
     )
 )]
-pub(super) async fn show(State(state): State<Shared>, RunPath(id): RunPath) -> Result<Json<ApiRun>, ApiError> {
+pub(super) async fn show(
+    State(state): State<Shared>,
+    RunPath(id): RunPath,
+) -> Result<Json<ApiRun>, ApiError> {
     Ok(Json(ApiRun::of(&find(&state, &id).await?)))
 }

@@ -43,7 +43,9 @@ impl IntoResponse for PageError {
     fn into_response(self) -> Response {
         let mut page = html::Html::default();
         index::head(&mut page, "Cloud Code", false);
-        page.raw("<main><h1>That did not work</h1><p>").text(&self.0.message).raw("</p></main></body></html>\n");
+        page.raw("<main><h1>That did not work</h1><p>")
+            .text(&self.0.message)
+            .raw("</p></main></body></html>\n");
         (self.0.status, Html(page.finish())).into_response()
     }
 }
@@ -71,5 +73,8 @@ async fn log(
 }
 
 async fn style() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "public, max-age=3600")], STYLE)
+    (
+        [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "public, max-age=3600")],
+        STYLE,
+    )
 }

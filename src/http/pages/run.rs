@@ -12,7 +12,9 @@ pub(super) fn render(run: &ApiRun, now: Timestamp) -> String {
     head(&mut page, &format!("{title} · Cloud Code"), !run.is_over());
     page.raw("<main><h1>").text(&title).raw("</h1>\n<p>");
     badge(&mut page, &run.status, run.conclusion.as_deref());
-    page.raw(" ").link(&run.subject.url, format_args!("{}#{}", run.repository, run.subject.number)).raw("</p>\n");
+    page.raw(" ")
+        .link(&run.subject.url, format_args!("{}#{}", run.repository, run.subject.number))
+        .raw("</p>\n");
     if let Some(reason) = &run.reason {
         page.raw("<p class=\"reason\">").text(reason).raw("</p>\n");
     }
@@ -51,7 +53,10 @@ fn published(page: &mut Html, publication: &ApiPublication) {
         }
     }
     page.raw(": ").text(plural(publication.files, "file")).raw(", <ins>+").text(publication.insertions);
-    page.raw("</ins> <del>−").text(publication.deletions).raw("</del>, ").text(plural(publication.commits, "commit"));
+    page.raw("</ins> <del>−")
+        .text(publication.deletions)
+        .raw("</del>, ")
+        .text(plural(publication.commits, "commit"));
     page.raw(", at <code>").text(publication.sha.get(..12).unwrap_or(&publication.sha)).raw("</code></p>\n");
 }
 
@@ -65,20 +70,28 @@ fn tries(count: u32) -> String {
 
 fn facts(page: &mut Html, run: &ApiRun, now: Timestamp) {
     page.raw("<dl>\n<dt>Run</dt><dd><code>").text(&run.id).raw("</code></dd>\n<dt>Workflow</dt><dd>");
-    page.text(&run.workflow.name).raw(" <small>").text(&run.workflow.path).raw("</small></dd>\n<dt>Started by</dt><dd>");
+    page.text(&run.workflow.name)
+        .raw(" <small>")
+        .text(&run.workflow.path)
+        .raw("</small></dd>\n<dt>Started by</dt><dd>");
     page.text(&run.trigger.actor).raw(" <small>").text(&run.trigger.event).raw(" ").text(&run.trigger.action);
     page.raw(", ");
     time(page, run.created_at, now);
     page.raw("</small></dd>\n<dt>Branch</dt><dd><code>").text(&run.branch).raw("</code></dd>\n");
     let end = run.finished_at.unwrap_or(now);
-    page.raw("<dt>Took</dt><dd>").text(duration(end.duration_since(run.created_at))).raw("</dd>\n<dt>Cost</dt><dd>");
+    page.raw("<dt>Took</dt><dd>")
+        .text(duration(end.duration_since(run.created_at)))
+        .raw("</dd>\n<dt>Cost</dt><dd>");
     cost(page, &run.usage);
     page.raw("</dd>\n</dl>\n");
 }
 
 fn cost(page: &mut Html, usage: &ApiUsage) {
     page.text(money(usage.cost_usd)).raw(" <small>").text(tokens(usage.input_tokens)).raw(" tokens in, ");
-    page.text(tokens(usage.cached_input_tokens)).raw(" cached, ").text(tokens(usage.output_tokens)).raw(" out</small>");
+    page.text(tokens(usage.cached_input_tokens))
+        .raw(" cached, ")
+        .text(tokens(usage.output_tokens))
+        .raw(" out</small>");
 }
 
 fn job(page: &mut Html, run: &ApiRun, job: &ApiJob, now: Timestamp) {
@@ -98,7 +111,9 @@ fn job(page: &mut Html, run: &ApiRun, job: &ApiJob, now: Timestamp) {
             page.raw("<p>The change is what was there when the attempt was cut short.</p>\n");
         }
         if let Some(summary) = &attempt.summary {
-            page.raw("<details><summary>What the agent said</summary><pre>").text(summary).raw("</pre></details>\n");
+            page.raw("<details><summary>What the agent said</summary><pre>")
+                .text(summary)
+                .raw("</pre></details>\n");
         }
         let key: String = form_urlencoded::byte_serialize(job.key.as_bytes()).collect();
         let address = format!("/runs/{}/logs?job={key}&attempt={}", run.id, attempt.number);

@@ -25,14 +25,8 @@ impl Client {
     pub(super) async fn get(&self) -> Result<&Docker, RunnerError> {
         self.docker
             .get_or_try_init(|| async {
-                let host = match &self.host {
-                    Some(host) => host.clone(),
-                    None => std::env::var("DOCKER_HOST")
-                        .ok()
-                        .filter(|host| !host.is_empty())
-                        .unwrap_or_else(|| DEFAULT_HOST.to_owned()),
-                };
-                let docker = Docker::connect_with_host(&host).map_err(mapped)?;
+                let host = self.host.as_deref().unwrap_or(DEFAULT_HOST);
+                let docker = Docker::connect_with_host(host).map_err(mapped)?;
                 docker.negotiate_version().await.map_err(mapped)
             })
             .await
@@ -51,11 +45,11 @@ pub(super) fn mapped(error: Error) -> RunnerError {
             "there is no Docker socket at {path}: is the Docker daemon running? (sudo systemctl start docker)"
         )),
         Error::UnsupportedURISchemeError { uri } => RunnerError::Refused(format!(
-            "DOCKER_HOST is `{uri}`: it has to be unix:///PATH or tcp://HOST:PORT"
+            "the Docker daemon's address is `{uri}`: it has to be unix:///PATH or tcp://HOST:PORT"
         )),
-        Error::RequestTimeoutError => {
-            RunnerError::Unreachable("the Docker daemon took the request and did not answer in time".to_owned())
-        }
+        Error::RequestTimeoutError => RunnerError::Unreachable(
+            "the Docker daemon took the request and did not answer in time".to_owned(),
+        ),
         Error::DockerResponseServerError { status_code, message } => match status_code {
             // A conflict is with something that goes on just now, e.g. a removal.
             409 | 429 => RunnerError::Failed(format!("Docker: {message}")),
@@ -114,7 +108,8 @@ pub(super) fn start_error(error: Error, image: &str) -> RunnerError {
 
 fn is_entrypoint_fault(message: &str) -> bool {
     let runtime = message.contains("runtime create failed") || message.contains("failed to create task");
-    let exec = ["executable file not found", "exec format error", "no such file or directory", "permission denied"];
+    let exec =
+        ["executable file not found", "exec format error", "no such file or directory", "permission denied"];
     runtime && message.contains("exec") && exec.iter().any(|text| message.contains(text))
 }
 
@@ -128,7 +123,9 @@ mod tests {
 
     #[test]
     fn answers_mean_what_their_status_says() {
-        for (status, heals) in [(400, false), (403, false), (404, false), (409, true), (500, true), (503, true)] {
+        for (status, heals) in
+            [(400, false), (403, false), (404, false), (409, true), (500, true), (503, true)]
+        {
             assert_eq!(mapped(answer(status, "x")).may_heal(), heals, "{status}");
         }
         assert!(mapped(Error::RequestTimeoutError).may_heal());
@@ -139,7 +136,10 @@ mod tests {
         let error = mapped(Error::IOError { err: ErrorKind::PermissionDenied.into() });
         assert!(matches!(&error, RunnerError::Unreachable(text) if text.contains("group docker")), "{error}");
         let error = mapped(Error::IOError { err: ErrorKind::ConnectionRefused.into() });
-        assert!(matches!(&error, RunnerError::Unreachable(text) if text.contains("daemon running")), "{error}");
+        assert!(
+            matches!(&error, RunnerError::Unreachable(text) if text.contains("daemon running")),
+            "{error}"
+        );
     }
 
     #[test]

@@ -97,7 +97,11 @@ mod tests {
             error: Some(error.to_owned()),
             ..ContainerState::default()
         };
-        assert_eq!(Found { instance: String::new(), state }.status(), expected, "{status} {code} {oom} {error}");
+        assert_eq!(
+            Found { instance: String::new(), state }.status(),
+            expected,
+            "{status} {code} {oom} {error}"
+        );
     }
 
     #[test]

@@ -23,7 +23,8 @@ use crate::ports::{ContainerStatus, Launch, Listed, Runner, RunnerError};
 use async_trait::async_trait;
 use bollard::models::NetworkCreateRequest;
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder,
+    RemoveContainerOptionsBuilder,
 };
 use client::{Client, is_status, mapped};
 use cloud_code_model::ids::AttemptId;
@@ -44,7 +45,7 @@ pub enum Pull {
 /// How to reach the daemon, and what all containers have in common.
 #[derive(Debug, Clone)]
 pub struct DockerConfig {
-    /// `unix:///PATH` or `tcp://HOST:PORT`. `None` is `DOCKER_HOST` where that is set, else `unix:///var/run/docker.sock`.
+    /// `unix:///PATH` or `tcp://HOST:PORT`. `None` is `unix:///var/run/docker.sock`.
     pub host: Option<String>,
     /// The value of the label `cloud-code.instance`: which installation a container belongs to.
     pub instance: String,

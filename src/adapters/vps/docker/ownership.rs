@@ -60,7 +60,9 @@ fn give_tree(folder: &OwnedFd, uid: Uid, gid: Gid, depth: usize) -> io::Result<(
             continue;
         }
         let kind = match entry.file_type() {
-            FileType::Unknown => FileType::from_raw_mode(statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode),
+            FileType::Unknown => {
+                FileType::from_raw_mode(statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode)
+            }
             kind => kind,
         };
         if kind == FileType::Directory {

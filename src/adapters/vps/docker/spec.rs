@@ -32,8 +32,9 @@ pub(super) fn container(
     let attempt = &launch.attempt;
     let (uid, gid) = config.user;
     let limits = &launch.limits;
-    let memory = i64::try_from(limits.memory_bytes)
-        .map_err(|_| RunnerError::Refused(format!("{} bytes of memory are out of range", limits.memory_bytes)))?;
+    let memory = i64::try_from(limits.memory_bytes).map_err(|_| {
+        RunnerError::Refused(format!("{} bytes of memory are out of range", limits.memory_bytes))
+    })?;
     let tmpfs = format!("rw,exec,nosuid,nodev,size={}", limits.tmpfs_bytes);
 
     let mut mounts = vec![bind(&launch.workspace, Path::new(WORKSPACE), false)?];
@@ -71,7 +72,10 @@ pub(super) fn container(
                 ("max-file".to_owned(), "2".to_owned()),
             ])),
         }),
-        restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),
+        restart_policy: Some(RestartPolicy {
+            name: Some(RestartPolicyNameEnum::NO),
+            maximum_retry_count: None,
+        }),
         ..HostConfig::default()
     };
 
@@ -119,7 +123,9 @@ fn ulimit(name: &str, value: i64) -> ResourcesUlimits {
 /// one: less is given there.
 fn nano_cpus(cpus: f64, cores: Option<i64>) -> Result<i64, RunnerError> {
     if !(cpus.is_finite() && cpus >= 0.01) {
-        return Err(RunnerError::Refused(format!("{cpus} processors are out of range: at least 0.01 are needed")));
+        return Err(RunnerError::Refused(format!(
+            "{cpus} processors are out of range: at least 0.01 are needed"
+        )));
     }
     let most = cores.filter(|cores| *cores > 0).map_or(f64::INFINITY, |cores| cores as f64);
     Ok((cpus.min(most) * 1e9).round() as i64)

@@ -27,7 +27,12 @@ pub(super) struct About {
 
 impl About {
     pub(super) fn new(mirror: &str, base: &str, branch: &str, policy: &ChangePolicy) -> Self {
-        Self { mirror: mirror.to_owned(), base: base.to_owned(), branch: branch.to_owned(), policy: policy.clone() }
+        Self {
+            mirror: mirror.to_owned(),
+            base: base.to_owned(),
+            branch: branch.to_owned(),
+            policy: policy.clone(),
+        }
     }
 
     fn limits(&self) -> Limits {
@@ -80,7 +85,8 @@ impl GitWorkspaces {
         about: &About,
         bundle: &[u8],
     ) -> Result<Quarantine, OpenError> {
-        let key = mirror_key(&about.mirror).map_err(|error| cloud_code_git::GitError::Invalid(error.to_string()))?;
+        let key = mirror_key(&about.mirror)
+            .map_err(|error| cloud_code_git::GitError::Invalid(error.to_string()))?;
         let mirror = self.mirrors.open(&key)?.ok_or_else(|| cloud_code_git::GitError::NotFound {
             what: format!("the mirror of {}", about.mirror),
             hint: "the data folder was changed while the attempt ran; run again".to_owned(),
@@ -179,11 +185,8 @@ mod tests {
     #[test]
     fn at_most_five_names_are_listed() {
         let names = |count: usize| (0..count).map(|number| format!("f{number}")).collect::<BTreeSet<_>>();
-        for (count, expected) in [
-            (1, "f0"),
-            (5, "f0, f1, f2, f3, f4"),
-            (7, "f0, f1, f2, f3, f4 and 2 more"),
-        ] {
+        for (count, expected) in [(1, "f0"), (5, "f0, f1, f2, f3, f4"), (7, "f0, f1, f2, f3, f4 and 2 more")]
+        {
             assert_eq!(listed(&names(count)), expected);
         }
     }

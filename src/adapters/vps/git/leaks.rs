@@ -21,7 +21,8 @@ pub(super) struct Leaks {
 
 impl Leaks {
     pub(super) fn of(secrets: &[SecretText]) -> Self {
-        let values = secrets.iter().map(|secret| secret.reveal().trim()).filter(|value| value.len() >= SHORTEST);
+        let values =
+            secrets.iter().map(|secret| secret.reveal().trim()).filter(|value| value.len() >= SHORTEST);
         let patterns: BTreeSet<Vec<u8>> = values.flat_map(forms).collect();
         // Building fails only beyond 2^31 states, which no set of secrets reaches.
         let search = if patterns.is_empty() { None } else { AhoCorasick::new(&patterns).ok() };

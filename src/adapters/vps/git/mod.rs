@@ -14,7 +14,9 @@ mod examine;
 mod leaks;
 mod publish;
 
-use crate::ports::{Change, ChangedFile, Checkout, PreparedWorkspace, Remote, SecretText, WorkspaceError, Workspaces};
+use crate::ports::{
+    Change, ChangedFile, Checkout, PreparedWorkspace, Remote, SecretText, WorkspaceError, Workspaces,
+};
 use async_trait::async_trait;
 use cloud_code_git::mirror::{Mirror, MirrorKey, Mirrors};
 use cloud_code_git::workspace::{self, WorkspaceSpec};
@@ -52,7 +54,11 @@ impl GitWorkspaces {
     }
 
     fn attempt_dir(&self, attempt: &AttemptId) -> PathBuf {
-        self.data_dir.join("attempts").join(attempt.run.as_str()).join(&attempt.job).join(attempt.number.to_string())
+        self.data_dir
+            .join("attempts")
+            .join(attempt.run.as_str())
+            .join(&attempt.job)
+            .join(attempt.number.to_string())
     }
 
     fn workspace_dir(&self, attempt: &AttemptId) -> PathBuf {
@@ -83,7 +89,9 @@ impl GitWorkspaces {
         let mirror = self.mirrors.fetch(&key, &remote).map_err(from_git)?;
         let Some(default_branch) = mirror.default_branch().map(str::to_owned) else {
             let name = mirror.name();
-            return Err(WorkspaceError::NotFound(format!("{name} is empty: push a first commit, then run again")));
+            return Err(WorkspaceError::NotFound(format!(
+                "{name} is empty: push a first commit, then run again"
+            )));
         };
         let from = checkout.from.as_ref().unwrap_or(&default_branch);
         let Some(base) = branch_tip(&mirror, from)? else {
@@ -157,7 +165,12 @@ impl Workspaces for GitWorkspaces {
         self.blocking(move |this| this.push_now(&attempt, &remote, &branch, &head, &ours)).await
     }
 
-    async fn diff(&self, attempt: &AttemptId, change: &Change, max_bytes: usize) -> Result<String, WorkspaceError> {
+    async fn diff(
+        &self,
+        attempt: &AttemptId,
+        change: &Change,
+        max_bytes: usize,
+    ) -> Result<String, WorkspaceError> {
         let (attempt, head) = (attempt.clone(), change.head.clone());
         self.blocking(move |this| {
             let quarantine = this.reopen(&attempt, &head)?;

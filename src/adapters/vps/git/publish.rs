@@ -41,7 +41,9 @@ impl GitWorkspaces {
         let read = |name: &str| {
             let file = folder.join(name);
             fs::read(&file).map_err(|error| match error.kind() {
-                ErrorKind::NotFound => WorkspaceError::NotFound(format!("the change of {attempt} is not kept any more")),
+                ErrorKind::NotFound => {
+                    WorkspaceError::NotFound(format!("the change of {attempt} is not kept any more"))
+                }
                 _ => io(&file)(error),
             })
         };
@@ -55,7 +57,9 @@ impl GitWorkspaces {
         if kept == head {
             Ok(quarantine)
         } else {
-            Err(WorkspaceError::NotFound(format!("the change of {attempt} that is kept ends at {kept}, not at {head}")))
+            Err(WorkspaceError::NotFound(format!(
+                "the change of {attempt} that is kept ends at {kept}, not at {head}"
+            )))
         }
     }
 }

@@ -39,7 +39,9 @@ pub enum DatabaseError {
         detail: String,
     },
     /// The file, or its folder, can't be opened or written.
-    #[error("DATABASE_URL: the database {path} can't be used: {detail}; its folder must be writable for this user and have room")]
+    #[error(
+        "DATABASE_URL: the database {path} can't be used: {detail}; its folder must be writable for this user and have room"
+    )]
     Unusable {
         /// The database's file.
         path: PathBuf,
@@ -108,7 +110,12 @@ impl Database {
 
     /// The queue in it.
     pub fn queue(&self) -> SqlQueue {
-        SqlQueue::new(self.readers.clone(), self.writer.clone(), Arc::clone(&self.wakers), Arc::clone(&self.clock))
+        SqlQueue::new(
+            self.readers.clone(),
+            self.writer.clone(),
+            Arc::clone(&self.wakers),
+            Arc::clone(&self.clock),
+        )
     }
 
     /// The store in it.

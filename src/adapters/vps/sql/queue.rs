@@ -84,7 +84,12 @@ pub struct SqlQueue {
 }
 
 impl SqlQueue {
-    pub(super) fn new(readers: SqlitePool, writer: Writer, wakers: Arc<Wakers>, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(
+        readers: SqlitePool,
+        writer: Writer,
+        wakers: Arc<Wakers>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self { readers, writer, wakers, clock }
     }
 
@@ -196,7 +201,13 @@ type Statement<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteAr
 
 #[async_trait]
 impl Queue for SqlQueue {
-    async fn push(&self, lane: Lane, key: &str, body: Vec<u8>, delay: Duration) -> Result<Pushed, QueueError> {
+    async fn push(
+        &self,
+        lane: Lane,
+        key: &str,
+        body: Vec<u8>,
+        delay: Duration,
+    ) -> Result<Pushed, QueueError> {
         Ok(self.writer.push(Push { lane, key: key.to_owned(), body, delay }).await?)
     }
 
@@ -213,7 +224,8 @@ impl Queue for SqlQueue {
             tokio::pin!(woken);
             // From here on no push is missed, whatever happens between the look and the wait.
             woken.as_mut().enable();
-            let row = sqlx::query(PEEK).bind(lane.as_str()).fetch_one(&self.readers).await.map_err(unavailable)?;
+            let row =
+                sqlx::query(PEEK).bind(lane.as_str()).fetch_one(&self.readers).await.map_err(unavailable)?;
             let ready: Option<i64> = row.try_get(0).map_err(unavailable)?;
             let shows_at: Option<i64> = row.try_get(1).map_err(unavailable)?;
             let hidden = shows_at.map(|at| {
@@ -270,7 +282,9 @@ impl Queue for SqlQueue {
             .await
             .map_err(unavailable)?;
         let count = |column: usize| {
-            row.try_get::<i64, _>(column).map(|count| u64::try_from(count).unwrap_or_default()).map_err(unavailable)
+            row.try_get::<i64, _>(column)
+                .map(|count| u64::try_from(count).unwrap_or_default())
+                .map_err(unavailable)
         };
         let (ready, hidden, leased, dead) = (count(0)?, count(1)?, count(2)?, count(3)?);
         Ok(Depth { waiting: ready + hidden.saturating_sub(leased), leased, dead })

@@ -54,7 +54,11 @@ impl RunRow {
     }
 
     /// Says whether there was neither the run nor another with this semantic key.
-    async fn insert(self, semantic_key: String, connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    async fn insert(
+        self,
+        semantic_key: String,
+        connection: &mut SqliteConnection,
+    ) -> Result<bool, sqlx::Error> {
         let done = sqlx::query(
             "INSERT INTO runs (id, version, semantic_key, repository, subject, title, workflow, group_key, status, \
              conclusion, created_at, finished_at, due_at, run) \
@@ -129,7 +133,9 @@ impl Store for SqlStore {
         match self.writer.run(None, work).await? {
             None => Ok(Saved::At(1)),
             Some(Some(id)) => Ok(Saved::Conflict(run_id(&id)?)),
-            Some(None) => Err(StoreError::Corrupt(format!("run {} is neither there nor can it be made", run.id))),
+            Some(None) => {
+                Err(StoreError::Corrupt(format!("run {} is neither there nor can it be made", run.id)))
+            }
         }
     }
 
@@ -142,7 +148,8 @@ impl Store for SqlStore {
         let Some(row) = row else { return Ok(None) };
         let version: i64 = column(&row, 0)?;
         let json: String = column(&row, 1)?;
-        let run = serde_json::from_str(&json).map_err(|error| StoreError::Corrupt(format!("run {id}: {error}")))?;
+        let run =
+            serde_json::from_str(&json).map_err(|error| StoreError::Corrupt(format!("run {id}: {error}")))?;
         Ok(Some(Stored { run, version: version.unsigned_abs() }))
     }
 
@@ -173,9 +180,17 @@ impl Store for SqlStore {
             word = " AND ";
         }
         if let Some((created_at, id)) = filter.cursor.as_deref().and_then(parse_cursor) {
-            query.push(word).push("(created_at, id) < (").push_bind(created_at).push(", ").push_bind(id).push(")");
+            query
+                .push(word)
+                .push("(created_at, id) < (")
+                .push_bind(created_at)
+                .push(", ")
+                .push_bind(id)
+                .push(")");
         }
-        query.push(" ORDER BY created_at DESC, id DESC LIMIT ").push_bind(i64::try_from(limit + 1).unwrap_or(i64::MAX));
+        query
+            .push(" ORDER BY created_at DESC, id DESC LIMIT ")
+            .push_bind(i64::try_from(limit + 1).unwrap_or(i64::MAX));
         let rows = query.build().fetch_all(&self.readers).await.map_err(unavailable)?;
         let items = rows.iter().take(limit).map(summary).collect::<Result<Vec<_>, _>>()?;
         let next = items.last().filter(|_| rows.len() > limit).map(cursor);
@@ -183,9 +198,11 @@ impl Store for SqlStore {
     }
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<RunId>, StoreError> {
-        let query = sqlx::query("SELECT id FROM runs WHERE due_at IS NOT NULL AND due_at <= $1 ORDER BY due_at, id LIMIT $2")
-            .bind(nanos(now))
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        let query = sqlx::query(
+            "SELECT id FROM runs WHERE due_at IS NOT NULL AND due_at <= $1 ORDER BY due_at, id LIMIT $2",
+        )
+        .bind(nanos(now))
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX));
         ids(query.fetch_all(&self.readers).await)
     }
 
@@ -200,14 +217,16 @@ impl Store for SqlStore {
     }
 
     async fn active(&self, limit: usize) -> Result<Vec<RunId>, StoreError> {
-        let query = sqlx::query("SELECT id FROM runs WHERE status <> 'completed' ORDER BY created_at, id LIMIT $1")
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        let query =
+            sqlx::query("SELECT id FROM runs WHERE status <> 'completed' ORDER BY created_at, id LIMIT $1")
+                .bind(i64::try_from(limit).unwrap_or(i64::MAX));
         ids(query.fetch_all(&self.readers).await)
     }
 
     async fn record(&self, decision: &Decision) -> Result<(), StoreError> {
         let decision = decision.clone();
-        let runs = serde_json::to_string(&decision.runs).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let runs =
+            serde_json::to_string(&decision.runs).map_err(|error| StoreError::Corrupt(error.to_string()))?;
         let before = nanos(self.clock.now()).saturating_sub(nanos_after(0, DECISIONS_KEPT));
         let work = work(move |connection| {
             async move {
@@ -282,13 +301,15 @@ fn decision(row: &SqliteRow) -> Result<Decision, StoreError> {
         actor: column(row, 5)?,
         outcome: column(row, 6)?,
         reason: column(row, 7)?,
-        runs: serde_json::from_str(&runs).map_err(|error| StoreError::Corrupt(format!("a decision's runs: {error}")))?,
+        runs: serde_json::from_str(&runs)
+            .map_err(|error| StoreError::Corrupt(format!("a decision's runs: {error}")))?,
     })
 }
 
 /// Reads a status or a conclusion by the name that the model's files give it.
 fn word<T: DeserializeOwned>(name: String) -> Result<T, StoreError> {
-    serde_json::from_value(serde_json::Value::String(name)).map_err(|error| StoreError::Corrupt(error.to_string()))
+    serde_json::from_value(serde_json::Value::String(name))
+        .map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
 fn cursor(last: &RunSummary) -> String {

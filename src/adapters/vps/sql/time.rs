@@ -26,7 +26,9 @@ mod tests {
 
     #[test]
     fn times_survive_the_way_into_a_column_and_back() {
-        for text in ["1970-01-01T00:00:00Z", "2026-11-23T01:02:03.000000007Z", "1969-12-31T23:59:59.999999999Z"] {
+        for text in
+            ["1970-01-01T00:00:00Z", "2026-11-23T01:02:03.000000007Z", "1969-12-31T23:59:59.999999999Z"]
+        {
             let at: Timestamp = text.parse().expect("a time");
             assert_eq!(timestamp(nanos(at)), at, "{text}");
         }

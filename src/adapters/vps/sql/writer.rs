@@ -177,7 +177,9 @@ impl Batch {
     }
 
     fn is_full(&self) -> bool {
-        self.close.is_some() || self.bytes >= BATCH_BYTES || self.pushes.len() + self.jobs.len() >= BATCH_CALLERS
+        self.close.is_some()
+            || self.bytes >= BATCH_BYTES
+            || self.pushes.len() + self.jobs.len() >= BATCH_CALLERS
     }
 }
 
@@ -220,10 +222,8 @@ impl State {
         if batch.pushes.is_empty() && batch.jobs.is_empty() {
             return;
         }
-        let lanes: Vec<Lane> = Lane::ALL
-            .into_iter()
-            .filter(|lane| batch.pushes.iter().any(|push| push.lane == *lane))
-            .collect();
+        let lanes: Vec<Lane> =
+            Lane::ALL.into_iter().filter(|lane| batch.pushes.iter().any(|push| push.lane == *lane)).collect();
         match self.commit(&mut batch).await {
             Ok(pushed) => {
                 for lane in lanes {

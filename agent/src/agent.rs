@@ -1,0 +1,211 @@
+//! One life of the agent: reads the tasking, works on its tasks, keeps the report alive meanwhile, closes it.
+
+use std::convert::Infallible;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cloud_code_model::mask::Masker;
+use cloud_code_model::task::{Conclusion, Report, Status, Tasking};
+use tempfile::TempDir;
+
+use crate::config::{AgentConfig, ConfigError};
+use crate::environment;
+use crate::journal::Journal;
+use crate::reporter::{ReportWriteError, Reporter};
+use crate::stop::{Signals, Stop, Urgency};
+use crate::task;
+use crate::workspace::{Identity, ReadError, Workspace};
+
+/// How often the tasking is looked at again while it is open.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Why no completed report could be written.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The environment.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// No runtime, or no signal handlers.
+    #[error("the agent cannot start: {0}")]
+    Runtime(#[source] io::Error),
+    /// There is no tasking, and nobody to report to.
+    #[error("there is nothing to do: {0}")]
+    Tasking(String),
+    /// The task folder or the temporary folder cannot be written to.
+    #[error("{what}: {source}")]
+    Folder {
+        /// What was being done.
+        what: &'static str,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The report.
+    #[error(transparent)]
+    Report(#[from] ReportWriteError),
+}
+
+/// What everything else leans on.
+pub(crate) struct Agent {
+    pub(crate) config: AgentConfig,
+    pub(crate) workspace: Workspace,
+    pub(crate) reporter: Reporter,
+    pub(crate) journal: Journal,
+    pub(crate) home: PathBuf,
+    pub(crate) temporary: TempDir,
+    pub(crate) stop: Stop,
+}
+
+/// Works through the workspace's tasking to a completed report.
+///
+/// # Errors
+/// [`AgentError`] when no completed report could be written; whatever goes wrong in the work itself is told in the report.
+pub async fn run(config: AgentConfig) -> Result<(), AgentError> {
+    let (signals, stop) = Signals::new().map_err(AgentError::Runtime)?;
+    let workspace = Workspace::new(config.workspace.clone());
+    let masker = Masker::new(config.secrets.values().cloned());
+    let tasking = match workspace.tasking() {
+        Ok(tasking) => tasking,
+        Err(ReadError::Refused { error, identity: Some(identity) }) => {
+            let reporter = Reporter::new(workspace, &identity);
+            return Ok(reporter.close(&masker, |report| end(report, Conclusion::Failure, error.to_string()))?);
+        }
+        Err(error) => return Err(AgentError::Tasking(error.to_string())),
+    };
+    let reporter = Reporter::new(workspace.clone(), &Identity::from(&tasking));
+    if reporter.completed_before() {
+        return Ok(());
+    }
+    let folder = |what| move |source| AgentError::Folder { what, source };
+    let journal = Journal::open(&workspace, masker, config.log_bytes).map_err(folder("opening the log"))?;
+    let temporary = tempfile::Builder::new().prefix("cloud-code-").tempdir();
+    let temporary = temporary.map_err(folder("making a temporary folder"))?;
+    let home = environment::home(&config);
+    let agent = Agent { config, workspace, reporter, journal, home, temporary, stop };
+    agent.reporter.beat(&agent.journal.masker())?;
+    agent.guard_secrets();
+    if let Err(error) = agent.workspace.hide_own_files() {
+        agent.journal.say(&format!("##[warning].git/info/exclude: {error}"));
+    }
+    tokio::select! {
+        result = agent.work(tasking) => result,
+        never = signals.listen() => match never {},
+        never = agent.heartbeat() => match never {},
+    }
+}
+
+impl Agent {
+    /// Changes the report and writes it. A write that fails is noted and tried again with the next change; the closing
+    /// one counts.
+    pub(crate) fn report(&self, change: impl FnOnce(&mut Report)) {
+        if let Err(error) = self.reporter.update(&self.journal.masker(), change) {
+            self.journal.say(&format!("##[warning]{error}"));
+        }
+    }
+
+    /// Keeps children from reading the secrets out of the agent's own environment in `/proc`.
+    fn guard_secrets(&self) {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        if self.config.secrets.is_empty() {
+            return;
+        }
+        if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+            self.journal.say(&format!("##[warning]steps may read the agent's environment: {error}"));
+        }
+    }
+
+    async fn heartbeat(&self) -> Infallible {
+        loop {
+            tokio::time::sleep(self.config.heartbeat).await;
+            if let Err(error) = self.reporter.beat(&self.journal.masker()) {
+                self.journal.say(&format!("##[warning]{error}"));
+            }
+        }
+    }
+
+    async fn work(&self, mut tasking: Tasking) -> Result<(), AgentError> {
+        let mut begun = 0;
+        loop {
+            while begun < tasking.tasks.len() && !self.stop.is_asked() {
+                task::run(self, &tasking, begun).await;
+                begun += 1;
+            }
+            if tasking.closed || self.stop.is_asked() {
+                break;
+            }
+            tasking = self.appended(tasking).await;
+        }
+        let unfinished = begun < tasking.tasks.len();
+        let (conclusion, mut message) = self.reporter.read(|report| overall(report, unfinished));
+        if let Some(trouble) = self.journal.trouble() {
+            message = Some(message.map_or(trouble.clone(), |message| format!("{message} ({trouble})")));
+        }
+        self.journal.say(&format!("finished: {}", words(conclusion)));
+        Ok(self.reporter.close(&self.journal.masker(), |report| {
+            report.salvaged |= conclusion != Conclusion::Success
+                && conclusion != Conclusion::NoChanges
+                && report
+                    .tasks
+                    .iter()
+                    .any(|task| task.changes.as_ref().is_some_and(|changes| changes.bundle.is_some()));
+            report.status = Status::Completed;
+            report.conclusion = Some(conclusion);
+            report.message = message;
+        })?)
+    }
+
+    /// Waits a little, then looks whether tasks were appended. A file that cannot be read just now is looked at again.
+    async fn appended(&self, tasking: Tasking) -> Tasking {
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_AGAIN.min(self.config.heartbeat)) => {}
+            _ = stop.over(Urgency::None) => return tasking,
+        }
+        match self.workspace.tasking() {
+            Ok(new) if new.run == tasking.run && new.job == tasking.job && new.attempt == tasking.attempt => {
+                new
+            }
+            Ok(_) => Tasking { closed: true, ..tasking },
+            Err(_) => tasking,
+        }
+    }
+}
+
+/// The attempt's conclusion from those of its tasks: the first that is not a success, else a success if anything changed.
+fn overall(report: &Report, unfinished: bool) -> (Conclusion, Option<String>) {
+    let conclusions = || report.tasks.iter().filter_map(|task| task.conclusion);
+    let good = |conclusion: &Conclusion| matches!(conclusion, Conclusion::Success | Conclusion::NoChanges);
+    if let Some(bad) = conclusions().find(|conclusion| !good(conclusion)) {
+        return (bad, report.message.clone());
+    }
+    if unfinished {
+        return (
+            Conclusion::Cancelled,
+            Some("The job was cancelled before all of its tasks were done.".to_owned()),
+        );
+    }
+    match conclusions().find(|conclusion| *conclusion == Conclusion::Success) {
+        Some(success) => (success, report.message.clone()),
+        None if report.tasks.is_empty() => (Conclusion::NoChanges, Some("There was no task.".to_owned())),
+        None => (Conclusion::NoChanges, report.message.clone()),
+    }
+}
+
+fn end(report: &mut Report, conclusion: Conclusion, message: String) {
+    report.status = Status::Completed;
+    report.conclusion = Some(conclusion);
+    report.message = Some(message);
+}
+
+/// A conclusion for people.
+pub(crate) fn words(conclusion: Conclusion) -> &'static str {
+    match conclusion {
+        Conclusion::Success => "success",
+        Conclusion::Failure => "failure",
+        Conclusion::NoChanges => "no changes",
+        Conclusion::NeedsInput => "needs input",
+        Conclusion::TimedOut => "timed out",
+        Conclusion::Cancelled => "cancelled",
+        Conclusion::BudgetExceeded => "budget exceeded",
+    }
+}

@@ -1,0 +1,301 @@
+//! `cli: claude-code`: the program `claude` of the npm package `@anthropic-ai/claude-code`, headless.
+//!
+//! Flags, records and error shapes were taken from runs of version 2.1.197 against a scripted server.
+
+use std::ffi::OsString;
+
+use cloud_code_model::task::{PricedBy, Usage};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Cli, End, Event, Failure, FailureKind, Launch, Partial, Reader, Session, Turn, tell_exit};
+use crate::environment::Variables;
+use crate::journal::shorten;
+
+pub(super) struct ClaudeCode;
+
+impl Cli for ClaudeCode {
+    fn secret_env(&self) -> &'static [&'static str] {
+        &["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"]
+    }
+
+    fn launch(&self, turn: &Turn<'_>) -> Result<Launch, String> {
+        let mut args: Vec<OsString> = Vec::new();
+        let mut arg = |text: &str| args.push(text.into());
+        // `stream-json` with `-p` needs `--verbose`.
+        ["-p", "--output-format", "stream-json", "--verbose", "--permission-mode", "bypassPermissions"]
+            .map(&mut arg);
+        if let Some(model) = &turn.step.model {
+            ["--model", model].map(&mut arg);
+        }
+        if let Some(turns) = turn.step.max_turns {
+            ["--max-turns", &turns.to_string()].map(&mut arg);
+        }
+        if let Some(budget) = turn.budget_usd {
+            ["--max-budget-usd", &format!("{budget:.6}")].map(&mut arg);
+        }
+        match turn.session {
+            Session::New(id) => ["--session-id", id].map(&mut arg),
+            Session::Resume(id) => ["--resume", id].map(&mut arg),
+        };
+        turn.step.args.iter().for_each(|text| arg(text));
+        let mut env: Variables = [
+            ("CLAUDE_CONFIG_DIR", turn.home.join(".claude").display().to_string()),
+            ("DISABLE_TELEMETRY", "1".to_owned()),
+            ("DISABLE_ERROR_REPORTING", "1".to_owned()),
+            ("DISABLE_AUTOUPDATER", "1".to_owned()),
+            ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".to_owned()),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+        if turn.root {
+            // Bypassing permissions is refused to the superuser unless it is told that it sits in a sandbox.
+            env.insert("IS_SANDBOX".to_owned(), "1".to_owned());
+        }
+        Ok(Launch { program: "claude".to_owned(), args, env, prompt_on_stdin: true })
+    }
+
+    fn reader(&self) -> Box<dyn Reader> {
+        Box::new(ClaudeReader::default())
+    }
+
+    fn install_hint(&self) -> &'static str {
+        "install it with `npm install -g @anthropic-ai/claude-code`, or use the claude-code agent image"
+    }
+}
+
+#[derive(Default)]
+struct ClaudeReader {
+    result: Option<ResultRecord>,
+    /// Turns and tokens counted by hand, for when no result comes.
+    turns: u32,
+    usage: Option<Usage>,
+    last_message: Option<String>,
+    last_id: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ResultRecord {
+    #[serde(default)]
+    subtype: String,
+    // A record that does not say so did not succeed.
+    #[serde(default = "yes")]
+    is_error: bool,
+    result: Option<String>,
+    num_turns: Option<u32>,
+    total_cost_usd: Option<f64>,
+    #[serde(default)]
+    usage: Tokens,
+    #[serde(default, rename = "modelUsage")]
+    model_usage: std::collections::BTreeMap<String, ModelTokens>,
+    #[serde(default)]
+    errors: Vec<String>,
+    api_error_status: Option<u16>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+struct Tokens {
+    input_tokens: u64,
+    output_tokens: u64,
+    cache_read_input_tokens: u64,
+    cache_creation_input_tokens: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct ModelTokens {
+    input_tokens: u64,
+    output_tokens: u64,
+    cache_read_input_tokens: u64,
+    cache_creation_input_tokens: u64,
+}
+
+impl ResultRecord {
+    /// Tokens by model are right even where `usage` is all zeros, as after a spent budget.
+    fn usage(&self) -> Usage {
+        let mut tokens = Tokens::default();
+        for model in self.model_usage.values() {
+            tokens.input_tokens += model.input_tokens;
+            tokens.output_tokens += model.output_tokens;
+            tokens.cache_read_input_tokens += model.cache_read_input_tokens;
+            tokens.cache_creation_input_tokens += model.cache_creation_input_tokens;
+        }
+        if self.model_usage.is_empty() {
+            tokens = self.usage;
+        }
+        let cost_usd = self.total_cost_usd.filter(|cost| cost.is_finite() && *cost >= 0.0);
+        Usage {
+            input_tokens: tokens.input_tokens.saturating_add(tokens.cache_creation_input_tokens),
+            cached_input_tokens: tokens.cache_read_input_tokens,
+            output_tokens: tokens.output_tokens,
+            cost_usd,
+            priced_by: if cost_usd.is_some() { PricedBy::Cli } else { PricedBy::Unpriced },
+        }
+    }
+
+    fn failure(&self) -> Option<Failure> {
+        if self.subtype == "success" && !self.is_error {
+            return None;
+        }
+        let said =
+            self.errors.first().or(self.result.as_ref()).cloned().unwrap_or_else(|| self.subtype.clone());
+        let said = shorten(said.trim(), 2000);
+        let kind = match (self.subtype.as_str(), self.api_error_status) {
+            ("error_max_budget_usd", _) => FailureKind::Budget,
+            ("error_max_turns", _) => FailureKind::Final,
+            ("error_during_execution", _) if said.starts_with("No conversation found") => {
+                FailureKind::SessionLost
+            }
+            (_, Some(408 | 429 | 500..=599)) => FailureKind::Heals,
+            (_, Some(_)) => FailureKind::Final,
+            // Without a status nobody answered: refused, dropped, timed out.
+            ("success", None) if said.starts_with("API Error") => FailureKind::Heals,
+            _ => FailureKind::Final,
+        };
+        Some(Failure { kind, message: format!("claude: {said}") })
+    }
+}
+
+impl Reader for ClaudeReader {
+    fn line(&mut self, line: &str, emit: &mut dyn FnMut(Event)) {
+        let Ok(record) = serde_json::from_str::<Value>(line) else {
+            // Something it loads prints plain lines now and then.
+            if !line.trim().is_empty() {
+                emit(Event::Message(line.to_owned()));
+            }
+            return;
+        };
+        if let Some(session) = record.get("session_id").and_then(Value::as_str) {
+            emit(Event::Session(session.to_owned()));
+        }
+        let text = |name: &str| record.get(name).and_then(Value::as_str).unwrap_or_default();
+        match text("type") {
+            "system" if text("subtype") == "api_retry" => {
+                let status = record.get("error_status").map(Value::to_string).unwrap_or_default();
+                emit(Event::Retry { reason: format!("{} ({status})", text("error")) });
+            }
+            "assistant" => self.assistant(&record, emit),
+            "user" => tool_results(&record, emit),
+            "result" => {
+                if let Ok(result) = serde_json::from_value::<ResultRecord>(record) {
+                    self.result = Some(result);
+                    emit(Event::Closing);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn exited(&mut self, code: i32) -> End {
+        let known = self.stopped();
+        let failure = match &self.result {
+            None if code == 0 => Some(Failure::last("claude ended without its closing record")),
+            None => {
+                Some(Failure::last(format!("claude ended without its closing record: {}", tell_exit(code))))
+            }
+            Some(result) => result.failure().or_else(|| {
+                (code != 0)
+                    .then(|| Failure::last(format!("claude reported success, but then: {}", tell_exit(code))))
+            }),
+        };
+        End { known, failure }
+    }
+
+    fn stopped(&mut self) -> Partial {
+        match &self.result {
+            Some(result) => Partial {
+                summary: result.result.clone().or_else(|| self.last_message.clone()),
+                usage: Some(result.usage()),
+                turns: result.num_turns,
+            },
+            None => Partial {
+                summary: self.last_message.clone(),
+                usage: self.usage,
+                turns: (self.turns > 0).then_some(self.turns),
+            },
+        }
+    }
+}
+
+impl ClaudeReader {
+    fn assistant(&mut self, record: &Value, emit: &mut dyn FnMut(Event)) {
+        let Some(message) = record.get("message") else { return };
+        // Each block of an answer may come in a record of its own, under one id and with the same usage.
+        let id = message.get("id").and_then(Value::as_str).map(str::to_owned);
+        let again = id.is_some() && id == self.last_id;
+        self.last_id = id;
+        let tokens = message.get("usage").and_then(|usage| Tokens::deserialize(usage).ok());
+        if let Some(tokens) = tokens.filter(|_| !again) {
+            self.turns = self.turns.saturating_add(1);
+            let usage = self.usage.get_or_insert_default();
+            usage.input_tokens += tokens.input_tokens.saturating_add(tokens.cache_creation_input_tokens);
+            usage.cached_input_tokens += tokens.cache_read_input_tokens;
+            usage.output_tokens += tokens.output_tokens;
+        }
+        for block in blocks(message) {
+            let text = |name: &str| block.get(name).and_then(Value::as_str).unwrap_or_default();
+            match text("type") {
+                "text" => {
+                    self.last_message = Some(text("text").to_owned());
+                    emit(Event::Message(text("text").to_owned()));
+                }
+                "thinking" => emit(Event::Thought(text("thinking").to_owned())),
+                "tool_use" => {
+                    let input = block.get("input").unwrap_or(&Value::Null);
+                    let name = text("name").to_owned();
+                    if name == "AskUserQuestion" {
+                        emit(Event::Question(question(input)));
+                    }
+                    emit(Event::ToolCall { name, input: in_short(input) });
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn tool_results(record: &Value, emit: &mut dyn FnMut(Event)) {
+    for block in record.get("message").map(blocks).unwrap_or_default() {
+        if block.get("type").and_then(Value::as_str) == Some("tool_result") {
+            let failed = block.get("is_error").and_then(Value::as_bool).unwrap_or(false);
+            let output = match block.get("content") {
+                Some(Value::String(text)) => text.clone(),
+                Some(Value::Array(parts)) => {
+                    let texts = parts.iter().filter_map(|part| part.get("text").and_then(Value::as_str));
+                    texts.collect::<Vec<_>>().join("\n")
+                }
+                _ => String::new(),
+            };
+            emit(Event::ToolResult { failed, output });
+        }
+    }
+}
+
+fn blocks(message: &Value) -> &[Value] {
+    message.get("content").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The one input of a tool that says most: a command, a path, a pattern; else all of it.
+fn in_short(input: &Value) -> String {
+    let telling = ["command", "file_path", "path", "pattern", "url", "query", "description"];
+    let text = telling.into_iter().find_map(|name| input.get(name).and_then(Value::as_str));
+    shorten(&text.map_or_else(|| input.to_string(), str::to_owned), 1000)
+}
+
+/// The questions of the tool AskUserQuestion, one a line.
+fn question(input: &Value) -> String {
+    let questions = input.get("questions").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let texts: Vec<&str> =
+        questions.iter().filter_map(|question| question.get("question").and_then(Value::as_str)).collect();
+    if texts.is_empty() { in_short(input) } else { texts.join("\n") }
+}
+
+#[cfg(test)]
+#[path = "claude_code_tests.rs"]
+mod tests;

@@ -1,0 +1,157 @@
+//! The coding CLIs: how each is started, how its output is read, and which of its failures can heal.
+//!
+//! A CLI is added by a file here and a line in [`find`].
+
+mod claude_code;
+mod script;
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use cloud_code_model::task::{AgentStep, Usage};
+
+use crate::environment::Variables;
+
+/// What there is to know about one CLI before it runs.
+pub(crate) trait Cli {
+    /// The secrets that it always gets, where the agent has them, by name.
+    fn secret_env(&self) -> &'static [&'static str];
+
+    /// How to start it; the error is for whoever wrote the workflow.
+    fn launch(&self, turn: &Turn<'_>) -> Result<Launch, String>;
+
+    /// A reader of its output, for one start of it.
+    fn reader(&self) -> Box<dyn Reader>;
+
+    /// How the program is had, for the message when it is not there.
+    fn install_hint(&self) -> &'static str;
+}
+
+/// Reads what one process of a CLI says.
+pub(crate) trait Reader {
+    /// A whole line of standard output, without its end.
+    fn line(&mut self, line: &str, emit: &mut dyn FnMut(Event));
+
+    /// The process ended by itself with this code (128 + N for signal N). Was it the end of the work?
+    fn exited(&mut self, code: i32) -> End;
+
+    /// What is known of the work when the process had to be stopped.
+    fn stopped(&mut self) -> Partial;
+}
+
+/// One start of a CLI.
+pub(crate) struct Turn<'a> {
+    pub(crate) step: &'a AgentStep,
+    pub(crate) prompt_file: &'a Path,
+    pub(crate) session: &'a Session,
+    /// US dollars that it may still spend.
+    pub(crate) budget_usd: Option<f64>,
+    pub(crate) home: &'a Path,
+    /// Does it run as the superuser?
+    pub(crate) root: bool,
+}
+
+/// Which conversation a CLI is to have.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Session {
+    /// A new one under this id, a UUID.
+    New(String),
+    /// One that was begun before.
+    Resume(String),
+}
+
+/// A command line.
+#[derive(Debug)]
+pub(crate) struct Launch {
+    pub(crate) program: String,
+    pub(crate) args: Vec<OsString>,
+    pub(crate) env: Variables,
+    /// Does the prompt go to its standard input?
+    pub(crate) prompt_on_stdin: bool,
+}
+
+/// Something that a CLI said.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Event {
+    /// The conversation's id, by which it can be resumed.
+    Session(String),
+    /// Words for people.
+    Message(String),
+    /// Words to itself.
+    Thought(String),
+    /// A tool is used; the input in short.
+    ToolCall { name: String, input: String },
+    /// What the tool answered, in short.
+    ToolResult { failed: bool, output: String },
+    /// It tries a request again by itself.
+    Retry { reason: String },
+    /// It wants to know something from a person.
+    Question(String),
+    /// What it used since its start.
+    Usage(Usage),
+    /// It says that it is done, and may end.
+    Closing,
+}
+
+/// What is known of the work at any time.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Partial {
+    pub(crate) summary: Option<String>,
+    pub(crate) usage: Option<Usage>,
+    pub(crate) turns: Option<u32>,
+}
+
+/// How the work ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct End {
+    pub(crate) known: Partial,
+    pub(crate) failure: Option<Failure>,
+}
+
+/// Why it did not succeed.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Failure {
+    pub(crate) kind: FailureKind,
+    pub(crate) message: String,
+}
+
+/// What to do about a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FailureKind {
+    /// It may pass: try again later with the same conversation.
+    Heals,
+    /// The conversation to resume is not there: begin a new one.
+    SessionLost,
+    /// The money is spent.
+    Budget,
+    /// Trying again would end the same.
+    Final,
+}
+
+impl Failure {
+    pub(crate) fn last(message: impl Into<String>) -> Failure {
+        Failure { kind: FailureKind::Final, message: message.into() }
+    }
+}
+
+/// The CLI with this name, or the names that there are.
+pub(crate) fn find(name: &str) -> Result<&'static dyn Cli, String> {
+    let known: [(&str, &'static dyn Cli); 2] =
+        [("claude-code", &claude_code::ClaudeCode), ("script", &script::Script)];
+    match known.iter().find(|(known, _)| *known == name) {
+        Some((_, cli)) => Ok(*cli),
+        None => {
+            let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+            Err(format!("with.cli: `{name}` is not known here; there are {}", names.join(", ")))
+        }
+    }
+}
+
+/// How an exit code is told: `exit code 1`, or the signal.
+pub(crate) fn tell_exit(code: i32) -> String {
+    match code {
+        137 => "killed by signal 9 (out of memory, or somebody stopped it)".to_owned(),
+        129..=192 => format!("killed by signal {}", code - 128),
+        _ => format!("exit code {code}"),
+    }
+}

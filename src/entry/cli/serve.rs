@@ -1,0 +1,40 @@
+//! `cloud-code serve` and `migrate`.
+
+use super::{CommandResult, logging, print_line};
+use crate::config::{Config, Environment, StorageConfig};
+use crate::entry::vps::{self, Server, ServerOptions};
+use crate::entry::worker::WorkerOptions;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Serves until SIGTERM or SIGINT.
+pub(super) async fn serve(env: &Environment) -> CommandResult {
+    logging::start(env, false)?;
+    let config = Config::read(env)?;
+    let app = Arc::new(vps::app(&config).await?);
+    let options = ServerOptions {
+        listen: config.server.listen,
+        webhook_secret: config.github.webhook_secret.clone(),
+        api_tokens: config.server.api_tokens.clone(),
+        worker: WorkerOptions { concurrency: config.agents.concurrency, sweep: config.server.sweep },
+        metrics: crate::metrics::install()?,
+    };
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let server = Server::start(app, options).await?;
+    tokio::select! {
+        _ = term.recv() => tracing::info!("SIGTERM: taking no more work; running containers live on"),
+        _ = int.recv() => tracing::info!("SIGINT: taking no more work; running containers live on"),
+    }
+    server.stop().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Opens the database once, which brings it up to date.
+pub(super) async fn migrate(env: &Environment) -> CommandResult {
+    logging::start(env, true)?;
+    let storage = StorageConfig::read(env)?;
+    vps::migrate(&storage).await?;
+    print_line(&format!("{} is up to date", storage.database_url))?;
+    Ok(ExitCode::SUCCESS)
+}
