@@ -11,6 +11,7 @@ mod llm;
 mod openapi;
 mod pulls;
 mod receiver;
+mod shapes;
 mod webhooks;
 
 use cloud_code_forge::{Forge, ForgeConfig, Role};
