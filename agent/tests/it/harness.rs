@@ -184,7 +184,7 @@ impl Left {
     /// The conclusion, with all there is to know when it is another.
     #[track_caller]
     pub(crate) fn expect(&self, conclusion: Conclusion) -> &Left {
-        assert_eq!(self.conclusion(), conclusion, "{:#?}\n{}", self.report, self.log);
+        assert_eq!(self.conclusion(), conclusion, "{:#?}\n{:.8000}", self.report, self.log);
         self
     }
 }

@@ -94,7 +94,8 @@ fn a_flood_is_capped_and_takes_little_memory() {
     let lab = Lab::new().env("CLOUD_CODE_LOG_BYTES", "200000");
     let left = lab.run(
         r#"
-- run: yes "a line of the flood" | head -c 50000000; head -c 20000000 /dev/zero | tr '\0' x; printf '\377\376 not text\n'
+- shell: sh
+  run: yes "a line of the flood" | head -c 50000000; head -c 20000000 /dev/zero | tr '\0' x; printf '\377\376 not text\n'
 - uses: agent
   with: { cli: script, prompt: p, command: "yes '{\"type\":\"message\",\"text\":\"m\"}' | head -c 3000000; head -c 10000000 /dev/zero | tr '\\\\0' y; echo; echo the end" }
 - run: grep VmHWM /proc/$PPID/status > memory.txt
