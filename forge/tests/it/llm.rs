@@ -95,10 +95,7 @@ async fn the_real_claude_does_what_the_script_says() {
             std::env::var("CI").as_deref() != Ok("true"),
             "CLOUD_CODE_CLAUDE must name the claude program in CI"
         );
-        #[expect(clippy::print_stderr, reason = "a skipped test says so")]
-        {
-            eprintln!("skipped: CLOUD_CODE_CLAUDE does not name a claude program");
-        }
+        crate::skipped("CLOUD_CODE_CLAUDE does not name a claude program");
         return;
     };
     let dir = tempfile::tempdir().unwrap();

@@ -34,10 +34,7 @@ fn missing(example: &Value, ours: &Value, at: &str, found: &mut Vec<String>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn payloads_have_all_that_githubs_examples_have() {
     let Some(folder) = std::env::var_os("CLOUD_CODE_WEBHOOK_EXAMPLES").map(PathBuf::from) else {
-        #[expect(clippy::print_stderr, reason = "a skipped test says so")]
-        {
-            eprintln!("skipped: CLOUD_CODE_WEBHOOK_EXAMPLES does not name a folder of example payloads");
-        }
+        crate::skipped("CLOUD_CODE_WEBHOOK_EXAMPLES does not name a folder of example payloads");
         return;
     };
     let (world, receiver) = (World::new().await, Receiver::start());
