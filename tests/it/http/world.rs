@@ -222,7 +222,8 @@ pub(super) fn running(delivery: &str, title: &str) -> Run {
         continues: false,
         target: "main".to_owned(),
     };
-    step(&mut run, Input::Launched { job: job(), attempt: 1, handle: "c1".to_owned(), origin }, at(9));
+    step(&mut run, Input::Prepared { job: job(), attempt: 1, origin }, at(9));
+    step(&mut run, Input::Launched { job: job(), attempt: 1, handle: "c1".to_owned() }, at(9));
     step(&mut run, Input::Reported { job: job(), attempt: 1, report: report(1) }, at(8));
     run
 }
