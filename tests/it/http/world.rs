@@ -12,7 +12,7 @@ use cloud_code::ports::{
 };
 use cloud_code_model::ids::RunId;
 use cloud_code_model::run::{
-    Conclusion, Input, NewRun, Origin, Publication, PullRequest, ReportSummary, Repository, Run, StepSummary,
+    Conclusion, Input, NewRun, Publication, PullRequest, ReportSummary, Repository, Run, StepSummary,
     Subject, Timing, Trigger, Usage, WorkflowRef, step,
 };
 use cloud_code_model::workflow::implement;
@@ -216,13 +216,7 @@ pub(super) fn running(delivery: &str, title: &str) -> Run {
     let mut run = queued(delivery, title);
     let job = || "implement".to_owned();
     let at = |minutes_ago: i64| noon() - SignedDuration::from_mins(minutes_ago);
-    let origin = Origin {
-        base: "9f2c0c11d2e3f4a5b6c7d8e9f00112233445566a".to_owned(),
-        branch: "cloud-code/issue-42".to_owned(),
-        continues: false,
-        target: "main".to_owned(),
-    };
-    step(&mut run, Input::Launched { job: job(), attempt: 1, handle: "c1".to_owned(), origin }, at(9));
+    step(&mut run, Input::Launched { job: job(), attempt: 1, handle: "c1".to_owned() }, at(9));
     step(&mut run, Input::Reported { job: job(), attempt: 1, report: report(1) }, at(8));
     run
 }
