@@ -200,6 +200,14 @@ pub fn step(run: &mut Run, input: Input, now: Timestamp) {
     }
 }
 
+/// A run lives 35 days at most, as in Actions; a workflow that asks for more gets that.
+const MAX_JOB_SECONDS: f64 = 35.0 * 24.0 * 3600.0;
+
+/// So many seconds after `now`, or the last moment there is: what a file or a header asks for must not end the program.
+fn after(now: Timestamp, seconds: i64) -> Timestamp {
+    now.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+}
+
 fn find<'a>(run: &'a mut Run, job: &str, number: u32) -> Option<&'a mut Attempt> {
     let job = run.jobs.iter_mut().find(|candidate| candidate.key == job)?;
     job.attempts.iter_mut().find(|attempt| attempt.number == number)
@@ -222,8 +230,8 @@ fn launched(run: &mut Run, job: &str, number: u32, handle: String, now: Timestam
     attempt.launched_at = Some(now);
     attempt.handle = Some(handle);
     attempt.lease_until = Some(now + SignedDuration::from_secs(timing.lease_seconds));
-    let allowed = SignedDuration::from_secs((minutes * 60.0).ceil() as i64 + timing.grace_seconds);
-    attempt.deadline = Some(now + allowed);
+    let seconds = (minutes * 60.0).ceil().clamp(0.0, MAX_JOB_SECONDS) as i64;
+    attempt.deadline = Some(after(now, seconds.saturating_add(timing.grace_seconds)));
     run.started_at.get_or_insert(now);
     run.status = RunStatus::InProgress;
     run.withdraw(&Effect::Launch { job: job.to_owned(), attempt: number }.key());
@@ -294,7 +302,9 @@ fn reported(run: &mut Run, job: &str, number: u32, report: ReportSummary, now: T
 }
 
 fn report_refused(run: &mut Run, job: &str, number: u32, reason: String, now: Timestamp) {
-    if current(run, job, number).is_some() {
+    // Once the final report is in, nothing that the container writes afterwards counts: a push may be under way.
+    let may_report = |attempt: &mut Attempt| attempt.state.is_live() || attempt.state == AttemptState::Queued;
+    if current(run, job, number).is_some_and(may_report) {
         end_attempt(run, job, number, Conclusion::Failure, Some(reason), now);
     }
 }
