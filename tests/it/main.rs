@@ -8,5 +8,6 @@
     reason = "tests"
 )]
 
+mod app;
 mod contracts;
 mod http;
