@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::error::{ForgeError, Result};
-use crate::faults::{Fault, Matcher, PlannedFault};
+use crate::faults::{Fault, Matcher, Pause, PlannedFault, PlannedPause, When};
 use crate::record::ApiRequest;
 use crate::state::{
     Access, Actor, CheckRun, Comment, Issue, NewPull, Permissions, PullRefusal, PullView, PushedRef, Role,
@@ -538,6 +538,14 @@ impl Forge {
     /// Forgets the faults that are still planned; says how many there were, so that a test can tell they were needed.
     pub fn clear_faults(&self) -> usize {
         self.inner.change(|world| std::mem::take(&mut world.faults).len())
+    }
+
+    /// Plans to hold the request that fits after `skip` others did, before or after its effect; it is never answered.
+    #[must_use = "dropping the pause lets the request go unanswered at once"]
+    pub fn pause_at(&self, matcher: Matcher, skip: usize, when: When) -> Pause {
+        let (planned, pause) = PlannedPause::new(matcher, skip, when);
+        self.inner.change(|world| world.pauses.push(planned));
+        pause
     }
 
     /// Every answer takes this much longer from now on.

@@ -97,6 +97,7 @@ impl AgentsConfig {
             budget_usd: env.parsed("BUDGET_USD", positive)?,
             silence_minutes: env.parsed("SILENCE_MINUTES", positive)?.unwrap_or(10.0),
             agent_env: cli_names.filter_map(|name| Some(((*name).to_owned(), env.get(name)?))).collect(),
+            launch_tries: env.parsed("LAUNCH_TRIES", positive)?.unwrap_or(6).max(1),
             ..Settings::default()
         };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
