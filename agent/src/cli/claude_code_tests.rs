@@ -116,8 +116,7 @@ fn the_command_line() {
     };
     let line = |turn: &Turn<'_>| {
         let launch = ClaudeCode.launch(turn).unwrap();
-        let args: Vec<String> = launch.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
-        (args.join(" "), launch.env)
+        (launch.args.join(" "), launch.env)
     };
     let (args, env) = line(&turn);
     assert_eq!(
@@ -127,7 +126,8 @@ fn the_command_line() {
     );
     assert_eq!(env["IS_SANDBOX"], "1");
     assert_eq!(env["CLAUDE_CONFIG_DIR"], "/home/x/.claude");
-    turn.session = &Session::Resume("u-1".to_owned());
+    let resumed = Session::Resume("u-1".to_owned());
+    turn.session = &resumed;
     turn.root = false;
     let (args, env) = line(&turn);
     assert!(args.contains("--resume u-1"));

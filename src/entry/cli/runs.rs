@@ -229,12 +229,7 @@ fn json(answer: &Answer, out: &mut (impl Write + Send)) -> Result<(), ClientErro
     print(&[format!("{value:#}")], out)
 }
 
-async fn list(
-    client: &Client,
-    args: &ListArgs,
-    surroundings: &Surroundings,
-    out: &mut (impl Write + Send),
-) -> Result<(), ClientError> {
+fn list_query(args: &ListArgs) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("limit", &args.limit.to_string());
     if let Some(repository) = &args.repository {
@@ -246,7 +241,28 @@ async fn list(
     if let Some(cursor) = &args.cursor {
         query.append_pair("cursor", cursor);
     }
-    let answer = client.get(format!("/runs?{}", query.finish())).await?;
+    query.finish()
+}
+
+fn log_query(args: &LogsArgs, attempt: Option<u32>, offset: u64) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("offset", &offset.to_string());
+    if let Some(job) = &args.job {
+        query.append_pair("job", job);
+    }
+    if let Some(attempt) = attempt {
+        query.append_pair("attempt", &attempt.to_string());
+    }
+    query.finish()
+}
+
+async fn list(
+    client: &Client,
+    args: &ListArgs,
+    surroundings: &Surroundings,
+    out: &mut (impl Write + Send),
+) -> Result<(), ClientError> {
+    let answer = client.get(format!("/runs?{}", list_query(args))).await?;
     let list: ApiRunList = client.json(&answer)?;
     if args.json {
         return json(&answer, out);
@@ -288,15 +304,8 @@ async fn logs(
         attempt = last_attempt(client, args).await?;
     }
     loop {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("offset", &offset.to_string());
-        if let Some(job) = &args.job {
-            query.append_pair("job", job);
-        }
-        if let Some(attempt) = attempt {
-            query.append_pair("attempt", &attempt.to_string());
-        }
-        let answer = client.get(format!("/runs/{}/logs?{}", args.run, query.finish())).await?;
+        let query = log_query(args, attempt, offset);
+        let answer = client.get(format!("/runs/{}/logs?{query}", args.run)).await?;
         let field = |name: &str| {
             answer.headers.get(name).and_then(|value: &ureq::http::HeaderValue| value.to_str().ok())
         };
