@@ -4,7 +4,6 @@
 mod claude;
 mod containers;
 mod disk;
-mod docker;
 mod kill;
 mod stop;
 mod world;

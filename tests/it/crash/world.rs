@@ -3,7 +3,6 @@
 use cloud_code::adapters::vps::sql::Database;
 use cloud_code::ports::{Decision, Lane, Queue, RunFilter, Store, SystemClock};
 use cloud_code_forge::{Forge, ForgeConfig, Role, Webhook};
-use cloud_code_model::ids::RunId;
 use cloud_code_model::run::Run;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
@@ -234,14 +233,6 @@ impl World {
             assert!(begun.elapsed() < PATIENCE, "still busy: {busy:#?}\n{}", tail(&self.log()));
             tokio::time::sleep(LOOK).await;
         }
-    }
-
-    /// A run, straight from the database.
-    pub(super) async fn run(&self, id: &RunId) -> Run {
-        let database = self.database().await;
-        let run = database.store().load(id).await.unwrap().unwrap().run;
-        database.close().await;
-        run
     }
 
     /// Exactly one run, and of each of its effects exactly one; nothing is left of it on this machine.
