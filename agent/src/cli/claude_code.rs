@@ -209,7 +209,12 @@ impl Reader for ClaudeReader {
     fn stopped(&mut self) -> Partial {
         match &self.result {
             Some(result) => Partial {
-                summary: result.result.clone().or_else(|| self.last_message.clone()),
+                // With an error, the text is the error's.
+                summary: result
+                    .result
+                    .clone()
+                    .filter(|_| !result.is_error)
+                    .or_else(|| self.last_message.clone()),
                 usage: Some(result.usage()),
                 turns: result.num_turns,
             },

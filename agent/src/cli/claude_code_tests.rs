@@ -81,6 +81,13 @@ fn success_needs_the_record_and_the_exit_code() {
 }
 
 #[test]
+fn the_text_of_an_error_is_no_summary() {
+    let failed = r#"{"type":"result","subtype":"success","is_error":true,"api_error_status":401,"result":"API Error: 401"}"#;
+    assert_eq!(read(&[failed], 1).1.known.summary, None);
+    assert_eq!(read(&[ASSISTANT, failed], 1).1.known.summary.as_deref(), Some("Looking."));
+}
+
+#[test]
 fn usage_is_counted_where_no_record_came_and_a_spent_budget_has_its_tokens() {
     let (_, end) = read(&[ASSISTANT, ASSISTANT], 1);
     let usage = end.known.usage.unwrap();

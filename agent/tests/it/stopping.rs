@@ -105,12 +105,12 @@ fn the_time_limits() {
         "- { uses: agent, with: { cli: script, prompt: p, command: 'echo half > half.txt; sleep 3600' } }";
     check(
         "- run: echo half > half.txt; sleep 3600",
-        "limits: { timeout-minutes: 0.005 }",
+        "limits: { timeout-minutes: 0.015 }",
         "job's time limit",
     );
-    check(agent, "limits: { timeout-minutes: 0.005 }", "job's time limit");
-    check("- { run: 'echo half > half.txt; sleep 3600', timeout-minutes: 0.005 }", "", "step's time limit");
-    check(agent, "limits: { silence-minutes: 0.005 }", "it said nothing for 0.005 minutes");
+    check(agent, "limits: { timeout-minutes: 0.015 }", "job's time limit");
+    check("- { run: 'echo half > half.txt; sleep 3600', timeout-minutes: 0.015 }", "", "step's time limit");
+    check(agent, "limits: { silence-minutes: 0.015 }", "it said nothing for 0.015 minutes");
 }
 
 #[test]
