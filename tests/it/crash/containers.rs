@@ -85,13 +85,13 @@ const LOOK_AROUND: &str = r#"
 exec > facts.txt 2>&1
 echo "uid=$(id -u)"
 sed -n 's/^\(Cap[A-Za-z]*\|NoNewPrivs\):\s*/\1=/p' /proc/self/status
-: > /root-is-writable 2>/dev/null && echo "root=writable" || echo "root=read-only"
+touch /root-is-writable 2>/dev/null && echo "root=writable" || echo "root=read-only"
 objects=$(cat .git/objects/info/alternates)
 echo "objects=$objects"
-: > "$objects/planted" 2>/dev/null && echo "objects=writable"
+touch "$objects/planted" 2>/dev/null && echo "objects=writable"
 find "$objects" -type f | while read -r file; do
     rm -f "$file" 2>/dev/null && echo "removed $file"
-    echo x >> "$file" && echo "altered $file"
+    sh -c 'echo x >> "$1"' sh "$file" && echo "altered $file"
 done 2>/dev/null
 git gc --prune=now >/dev/null 2>&1
 git repack -a -d -l >/dev/null 2>&1
