@@ -9,3 +9,5 @@
 )]
 
 mod contracts;
+mod flows;
+mod harness;

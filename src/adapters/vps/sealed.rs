@@ -57,7 +57,9 @@ impl SealingKey {
     pub fn from_base64(text: &str) -> Result<Self, SecretError> {
         let bytes = BASE64.decode(text.trim()).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
         bytes.map(Self::new).ok_or_else(|| {
-            SecretError::Sealed("the key is not base64 of 32 bytes; `openssl rand -base64 32` makes one".to_owned())
+            SecretError::Sealed(
+                "the key is not base64 of 32 bytes; `openssl rand -base64 32` makes one".to_owned(),
+            )
         })
     }
 
@@ -181,7 +183,12 @@ impl SecretStore for SealedFile {
         let (scope, name) = (scope.clone(), name.clone());
         self.blocking(move |file| {
             let sealed = file.read()?;
-            sealed.secrets.iter().find(|entry| entry.is(&scope, &name)).map(|entry| file.unseal(entry)).transpose()
+            sealed
+                .secrets
+                .iter()
+                .find(|entry| entry.is(&scope, &name))
+                .map(|entry| file.unseal(entry))
+                .transpose()
         })
         .await
     }
@@ -218,7 +225,8 @@ impl SecretStore for SealedFile {
         self.blocking(move |file| {
             let sealed = file.read()?;
             let entries = sealed.secrets.iter().filter(|entry| entry.scope == scope);
-            let mut names: Vec<SecretName> = entries.filter_map(|entry| SecretName::parse(&entry.name)).collect();
+            let mut names: Vec<SecretName> =
+                entries.filter_map(|entry| SecretName::parse(&entry.name)).collect();
             names.sort();
             Ok(names)
         })
@@ -250,7 +258,12 @@ impl Inner {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let key_id = self.key.id.clone();
-                return Ok(Sealed { format: FORMAT.to_owned(), version: VERSION, key_id, secrets: Vec::new() });
+                return Ok(Sealed {
+                    format: FORMAT.to_owned(),
+                    version: VERSION,
+                    key_id,
+                    secrets: Vec::new(),
+                });
             }
             Err(error) => return Err(unavailable(&self.path, error)),
         };
@@ -273,7 +286,10 @@ impl Inner {
     }
 
     /// Reads, changes and, when `change` says so, writes the file, with every other process waiting.
-    fn change(&self, change: impl FnOnce(&mut Sealed) -> Result<bool, SecretError>) -> Result<bool, SecretError> {
+    fn change(
+        &self,
+        change: impl FnOnce(&mut Sealed) -> Result<bool, SecretError>,
+    ) -> Result<bool, SecretError> {
         let failed = |error: std::io::Error| unavailable(&self.path, error);
         if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(failed)?;
@@ -307,7 +323,8 @@ impl Inner {
 
     fn seal(&self, scope: &Scope, name: &SecretName, value: &SecretText) -> Result<Entry, SecretError> {
         let scope = scope.to_string();
-        let nonce = XNonce::try_generate().map_err(|error| self.sealed(format!("no random numbers: {error}")))?;
+        let nonce =
+            XNonce::try_generate().map_err(|error| self.sealed(format!("no random numbers: {error}")))?;
         let aad = self.context(&scope, name.as_str());
         let payload = Payload { msg: value.reveal().as_bytes(), aad: &aad };
         let value = XChaCha20Poly1305::new(&self.key.key)

@@ -62,13 +62,21 @@ async fn files_come_back(f: Fixture) {
         assert_eq!(f.artifacts.read(&attempt(1), artifact, 100).await.unwrap(), None, "{artifact:?}");
         f.artifacts.write(&attempt(1), artifact, b"first").await.unwrap();
         f.artifacts.write(&attempt(1), artifact, b"\0\xff").await.unwrap();
-        assert_eq!(f.artifacts.read(&attempt(1), artifact, 100).await.unwrap().unwrap(), b"\0\xff", "{artifact:?}");
+        assert_eq!(
+            f.artifacts.read(&attempt(1), artifact, 100).await.unwrap().unwrap(),
+            b"\0\xff",
+            "{artifact:?}"
+        );
     }
     f.artifacts.keep(&attempt(1)).await.unwrap();
     f.artifacts.keep(&attempt(1)).await.unwrap();
     f.artifacts.keep(&attempt(9)).await.unwrap();
     for artifact in ALL {
-        assert_eq!(f.artifacts.read(&attempt(1), artifact, 100).await.unwrap().unwrap(), b"\0\xff", "{artifact:?}");
+        assert_eq!(
+            f.artifacts.read(&attempt(1), artifact, 100).await.unwrap().unwrap(),
+            b"\0\xff",
+            "{artifact:?}"
+        );
     }
 }
 
@@ -149,7 +157,8 @@ async fn the_task_lies_in_the_workspace_for_every_user() {
     let path = layout::workspace_dir(folder.path(), &attempt(1)).join(".cloud-code/tasking.yaml");
     assert_eq!(std::fs::read(&path).unwrap(), b"version: 1");
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
-    let mut names = std::fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names =
+        std::fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name());
     assert_eq!(names.next().unwrap(), "tasking.yaml");
     assert_eq!(names.next(), None, "no temporary files stay");
 }
@@ -181,7 +190,8 @@ async fn what_is_no_plain_file_is_refused() {
         ("a named pipe", |file, _| assert!(Command::new("mkfifo").arg(file).status().unwrap().success())),
         ("a socket", |file, _| drop(UnixListener::bind(file).unwrap())),
         ("something else where a folder belongs", |file, _| {
-            let (exchange, elsewhere) = (file.parent().unwrap(), file.ancestors().nth(4).unwrap().join("elsewhere"));
+            let (exchange, elsewhere) =
+                (file.parent().unwrap(), file.ancestors().nth(4).unwrap().join("elsewhere"));
             std::fs::remove_dir(exchange).unwrap();
             std::fs::create_dir(&elsewhere).unwrap();
             std::fs::write(elsewhere.join(file.file_name().unwrap()), "stolen").unwrap();
@@ -254,7 +264,9 @@ async fn sizes_are_believed_by_nobody() {
     let w = Workspace::new();
     // A hole of a terabyte takes no room on the disk.
     std::fs::File::create(w.file(Artifact::Bundle)).unwrap().set_len(1 << 40).unwrap();
-    assert!(matches!(w.read(Artifact::Bundle).await, Err(ArtifactError::TooLarge { size, .. }) if size == 1 << 40));
+    assert!(
+        matches!(w.read(Artifact::Bundle).await, Err(ArtifactError::TooLarge { size, .. }) if size == 1 << 40)
+    );
     let part = w.artifacts.read_from(&attempt(1), Artifact::Bundle, 1 << 39, 10).await.unwrap();
     assert_eq!(part, [0; 10]);
     w.artifacts.keep(&attempt(1)).await.unwrap();

@@ -64,7 +64,9 @@ async fn open(path: &Path) -> Database {
 
 async fn sqlite() -> Fixture {
     let (clock, folder) = (clock(), tempfile::tempdir().unwrap());
-    let database = Database::open(&url(&folder.path().join("q.db")), Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
+    let database = Database::open(&url(&folder.path().join("q.db")), Arc::clone(&clock) as Arc<dyn Clock>)
+        .await
+        .unwrap();
     Fixture { queue: Arc::new(database.queue()), clock, _folder: Some(folder) }
 }
 
@@ -349,7 +351,11 @@ async fn sqlite_keeps_what_was_pushed() {
     let queue = open(&path).await.queue();
     assert_eq!(queue.depth(Lane::Runs).await.unwrap(), Depth { waiting: 1, leased: 1, dead: 1 });
     for key in ["waiting", "leased", "done", "dead"] {
-        assert_eq!(queue.push(Lane::Runs, key, Vec::new(), NO_WAIT).await.unwrap(), Pushed::Duplicate, "{key}");
+        assert_eq!(
+            queue.push(Lane::Runs, key, Vec::new(), NO_WAIT).await.unwrap(),
+            Pushed::Duplicate,
+            "{key}"
+        );
     }
     let [leased] = queue.lease(Lane::Runs, 9, MINUTE, NO_WAIT).await.unwrap().try_into().unwrap();
     assert_eq!(leased.body, b"waiting");
@@ -360,7 +366,10 @@ async fn sqlite_keeps_what_was_pushed() {
     assert!(queue.replay(Lane::Runs, "dead").await.unwrap());
     assert!(!queue.replay(Lane::Runs, "dead").await.unwrap());
     let [leased] = queue.lease(Lane::Runs, 9, MINUTE, NO_WAIT).await.unwrap().try_into().unwrap();
-    assert_eq!((leased.key.as_str(), leased.body.as_slice(), leased.receives), ("dead", b"dead".as_slice(), 1));
+    assert_eq!(
+        (leased.key.as_str(), leased.body.as_slice(), leased.receives),
+        ("dead", b"dead".as_slice(), 1)
+    );
 }
 
 /// Two handles on one file are two processes as far as the queue knows.
@@ -405,7 +414,8 @@ async fn what_is_wrong_with_a_database_is_said() {
     assert!(matches!(&error, DatabaseError::Unusable { .. }), "{error}");
     assert!(error.to_string().starts_with("DATABASE_URL: the database "), "{error}");
 
-    std::fs::write(folder.path().join("text.db"), "this is no database, whatever its name may say of it").unwrap();
+    std::fs::write(folder.path().join("text.db"), "this is no database, whatever its name may say of it")
+        .unwrap();
     let error = open(url(&folder.path().join("text.db"))).await.to_string();
     assert!(error.contains("file is not a database"), "{error}");
 

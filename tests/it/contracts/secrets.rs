@@ -77,7 +77,11 @@ async fn scopes_are_apart(f: Fixture) {
     }
     f.secrets.set(&scopes[1], &name("ALPHA"), &value("a")).await.unwrap();
     for scope in &scopes {
-        assert_eq!(f.secrets.get(scope, &name("TOKEN")).await.unwrap(), Some(value(&scope.to_string())), "{scope}");
+        assert_eq!(
+            f.secrets.get(scope, &name("TOKEN")).await.unwrap(),
+            Some(value(&scope.to_string())),
+            "{scope}"
+        );
     }
     assert_eq!(f.secrets.list(&scopes[1]).await.unwrap(), [name("ALPHA"), name("TOKEN")]);
     assert_eq!(f.secrets.list(&scopes[0]).await.unwrap(), [name("TOKEN")]);
@@ -114,9 +118,16 @@ async fn a_sealed_file_shows_no_value_and_is_ours_alone() {
     let (file, other) = (two_secrets(folder.path()).await, open(folder.path()));
     assert_eq!(other.get(&scope("acme"), &name("ONE")).await.unwrap(), Some(value("hunter2-hunter2")));
     file.set(&scope("acme"), &name("ONE"), &value("changed")).await.unwrap();
-    assert_eq!(other.get(&scope("acme"), &name("ONE")).await.unwrap(), Some(value("changed")), "no stale copy");
+    assert_eq!(
+        other.get(&scope("acme"), &name("ONE")).await.unwrap(),
+        Some(value("changed")),
+        "no stale copy"
+    );
     let text = std::fs::read_to_string(folder.path().join("secrets.sealed")).unwrap();
-    assert!(text.contains("TWO") && !text.contains("correct horse") && !text.contains("Y29ycmVjdCBob3JzZQ"), "{text}");
+    assert!(
+        text.contains("TWO") && !text.contains("correct horse") && !text.contains("Y29ycmVjdCBob3JzZQ"),
+        "{text}"
+    );
     for file in ["secrets.sealed", "secrets.key"] {
         let mode = std::fs::metadata(folder.path().join(file)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
@@ -157,7 +168,9 @@ async fn tampering_is_found() {
         assert!(matches!(error, SecretError::Sealed(_)), "{what}: {error}");
         let key = SealingKey::from_file(&folder.path().join("secrets.key")).unwrap();
         assert!(matches!(SealedFile::open(&path, key), Err(SecretError::Sealed(_))), "{what}");
-        for (scope, name) in [(scope("acme"), name("ONE")), (scope("mallory"), name("ONE")), (scope("acme"), name("OTHER"))] {
+        for (scope, name) in
+            [(scope("acme"), name("ONE")), (scope("mallory"), name("ONE")), (scope("acme"), name("OTHER"))]
+        {
             match file.get(&scope, &name).await {
                 Err(SecretError::Sealed(_)) | Ok(None) => {}
                 other => panic!("{what}: {other:?}"),
@@ -203,7 +216,8 @@ async fn one_key_is_made_when_many_start_at_once() {
         let path = folder.path().join("data/secrets.key");
         tokio::task::spawn_blocking(move || format!("{:?}", SealingKey::from_file(&path).unwrap()))
     });
-    let mut ids: Vec<String> = futures::future::join_all(starts).await.into_iter().map(Result::unwrap).collect();
+    let mut ids: Vec<String> =
+        futures::future::join_all(starts).await.into_iter().map(Result::unwrap).collect();
     ids.dedup();
     assert_eq!(ids.len(), 1);
 }

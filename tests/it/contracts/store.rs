@@ -6,7 +6,8 @@ use cloud_code::adapters::vps::sql::Database;
 use cloud_code::ports::{Decision, RunFilter, RunSummary, Saved, Store, StoreError, Stored, SystemClock};
 use cloud_code_model::ids::RunId;
 use cloud_code_model::run::{
-    Conclusion, Effect, Input, NewRun, Repository, Run, RunStatus, Subject, Timing, Trigger, WorkflowRef, step,
+    Conclusion, Effect, Input, NewRun, Repository, Run, RunStatus, Subject, Timing, Trigger, WorkflowRef,
+    step,
 };
 use cloud_code_model::workflow;
 use jiff::{SignedDuration, Timestamp};
@@ -70,7 +71,9 @@ fn run(delivery: &str, repository: &str, group: Option<&str>, created: i64) -> R
             installation: 7,
             default_branch: "main".to_owned(),
         },
-        subject: Subject { number: 42, title: format!("Title of {delivery} — ünïcode"), url: String::new() },
+        subject: Subject {
+            number: 42, title: format!("Title of {delivery} — ünïcode"), url: String::new()
+        },
         workflow: WorkflowRef { path: "built-in:implement".to_owned(), name: "implement".to_owned() },
         trigger: Trigger {
             delivery: delivery.to_owned(),
@@ -106,10 +109,22 @@ async fn a_run_is_made_once(f: Fixture) {
     assert_eq!(f.store.create(&first, "key").await.unwrap(), Saved::At(1));
     assert_eq!(f.store.load(&first.id).await.unwrap(), Some(Stored { run: first.clone(), version: 1 }));
 
-    assert_eq!(f.store.create(&first, "key").await.unwrap(), Saved::Conflict(first.id.clone()), "the same again");
-    assert_eq!(f.store.create(&first, "other key").await.unwrap(), Saved::Conflict(first.id.clone()), "its id is taken");
+    assert_eq!(
+        f.store.create(&first, "key").await.unwrap(),
+        Saved::Conflict(first.id.clone()),
+        "the same again"
+    );
+    assert_eq!(
+        f.store.create(&first, "other key").await.unwrap(),
+        Saved::Conflict(first.id.clone()),
+        "its id is taken"
+    );
     let second = run("d2", "acme/shop", None, 1);
-    assert_eq!(f.store.create(&second, "key").await.unwrap(), Saved::Conflict(first.id.clone()), "its semantic key is taken");
+    assert_eq!(
+        f.store.create(&second, "key").await.unwrap(),
+        Saved::Conflict(first.id.clone()),
+        "its semantic key is taken"
+    );
     assert_eq!(f.store.load(&second.id).await.unwrap(), None);
     // The key of the failed create stayed free.
     assert_eq!(f.store.create(&second, "other key").await.unwrap(), Saved::At(1));
@@ -133,7 +148,11 @@ async fn a_run_is_saved_with_its_outbox(f: Fixture) {
 
 async fn one_save_of_a_version_wins(f: Fixture) {
     let mut first = run("d1", "acme/shop", None, 0);
-    assert_eq!(f.store.save(&first, 1).await.unwrap(), Saved::Conflict(first.id.clone()), "it was never made");
+    assert_eq!(
+        f.store.save(&first, 1).await.unwrap(),
+        Saved::Conflict(first.id.clone()),
+        "it was never made"
+    );
     create(&f, &first).await;
     let second = first.clone();
     first.comment = Some(1);
@@ -193,7 +212,10 @@ async fn lists_are_filtered(f: Fixture) {
     assert_eq!(list(Some("acme/shop"), Some(RunStatus::Queued)).await, rows(&[&shop]));
     let completed = list(None, Some(RunStatus::Completed)).await;
     assert_eq!(completed, rows(&[&over]));
-    assert_eq!((completed[0].conclusion, completed[0].finished_at), (Some(Conclusion::Cancelled), Some(at(4))));
+    assert_eq!(
+        (completed[0].conclusion, completed[0].finished_at),
+        (Some(Conclusion::Cancelled), Some(at(4)))
+    );
     assert!(list(Some("acme/nothing"), None).await.is_empty());
     assert_eq!(f.store.active(10).await.unwrap(), [shop.id.clone(), site.id]);
     assert_eq!(f.store.active(1).await.unwrap(), [shop.id]);
@@ -201,7 +223,8 @@ async fn lists_are_filtered(f: Fixture) {
 
 async fn lists_come_in_pages(f: Fixture) {
     // Several with one time: the id decides.
-    let mut all: Vec<Run> = (0..7).map(|number| run(&format!("d{number}"), "acme/shop", None, number / 3)).collect();
+    let mut all: Vec<Run> =
+        (0..7).map(|number| run(&format!("d{number}"), "acme/shop", None, number / 3)).collect();
     for run in &all {
         create(&f, run).await;
     }
@@ -225,7 +248,11 @@ async fn lists_come_in_pages(f: Fixture) {
     for cursor in ["", "nonsense", "1.r-zz", "'; DROP TABLE runs; --"] {
         let filter = RunFilter { cursor: Some(cursor.to_owned()), ..RunFilter::default() };
         let page = f.store.list(&filter).await.unwrap();
-        assert_eq!((page.items.len(), page.next), (10, None), "a cursor that is none begins at the start: {cursor}");
+        assert_eq!(
+            (page.items.len(), page.next),
+            (10, None),
+            "a cursor that is none begins at the start: {cursor}"
+        );
     }
     for number in 0..50 {
         create(&f, &run(&format!("more{number}"), "acme/site", None, 200)).await;
@@ -239,7 +266,8 @@ async fn lists_come_in_pages(f: Fixture) {
 async fn groups_are_in_order(f: Fixture) {
     let second = run("b", "acme/shop", Some("issue-42"), 2);
     let mut first = run("a", "acme/shop", Some("issue-42"), 1);
-    let mut ties: Vec<Run> = ["x", "y", "z"].into_iter().map(|d| run(d, "acme/shop", Some("issue-42"), 3)).collect();
+    let mut ties: Vec<Run> =
+        ["x", "y", "z"].into_iter().map(|d| run(d, "acme/shop", Some("issue-42"), 3)).collect();
     for run in [&second, &first].into_iter().chain(&ties) {
         create(&f, run).await;
     }
@@ -288,7 +316,10 @@ async fn sqlite_keeps_runs_and_drops_old_decisions() {
     let database = open(&path).await;
     let store = database.store();
     assert_eq!(store.load(&kept.id).await.unwrap(), Some(Stored { run: kept.clone(), version: 1 }));
-    assert_eq!(store.create(&run("d2", "acme/shop", None, 0), "key").await.unwrap(), Saved::Conflict(kept.id.clone()));
+    assert_eq!(
+        store.create(&run("d2", "acme/shop", None, 0), "key").await.unwrap(),
+        Saved::Conflict(kept.id.clone())
+    );
 
     let now = Timestamp::now();
     for (delivery, days) in [("old", 31), ("young", 29), ("new", 0)] {
@@ -305,12 +336,17 @@ async fn sqlite_keeps_runs_and_drops_old_decisions() {
         };
         store.record(&decision).await.unwrap();
     }
-    let left: Vec<String> = store.decisions(10).await.unwrap().into_iter().map(|decision| decision.delivery).collect();
+    let left: Vec<String> =
+        store.decisions(10).await.unwrap().into_iter().map(|decision| decision.delivery).collect();
     assert_eq!(left, ["new", "young"]);
 
     execute(&path, "UPDATE runs SET run = '{\"id\": \"r-1\"}'").await;
     assert!(matches!(store.load(&kept.id).await, Err(StoreError::Corrupt(_))));
-    assert_eq!(store.list(&RunFilter::default()).await.unwrap().items, [RunSummary::of(&kept)], "lists need no JSON");
+    assert_eq!(
+        store.list(&RunFilter::default()).await.unwrap().items,
+        [RunSummary::of(&kept)],
+        "lists need no JSON"
+    );
     execute(&path, "UPDATE runs SET status = 'from a newer version'").await;
     assert!(matches!(store.list(&RunFilter::default()).await, Err(StoreError::Corrupt(_))));
     database.close().await;

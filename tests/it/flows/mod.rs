@@ -1,0 +1,4 @@
+//! The flows: an issue comes in, a pull request or an honest answer comes out. Real git over HTTP, a real database, real
+//! processes; only GitHub is small.
+
+mod road;
