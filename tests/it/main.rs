@@ -11,3 +11,4 @@
 mod contracts;
 mod flows;
 mod harness;
+mod tidy;

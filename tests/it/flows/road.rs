@@ -19,6 +19,7 @@ async fn a_label_becomes_a_pull_request() {
     assert_eq!(world.file(&pull.head_branch, "greeting.txt").as_deref(), Some("hello\n"));
 
     // One comment, edited from state to state.
+    world.settle().await;
     let texts = world.comment_texts(number, comment.id);
     let headlines: Vec<_> = texts.iter().map(|text| text.lines().nth(1).unwrap().to_owned()).collect();
     assert!(headlines.first().unwrap().starts_with("🕓 **Queued.**"), "{headlines:?}");

@@ -36,6 +36,13 @@ impl World {
         assert!(problems.is_empty(), "{}\n--- log\n{}", problems.join("\n"), self.log.tail(60));
     }
 
+    /// Waits until the server has nothing to do.
+    pub(crate) async fn settle(&self) {
+        let pool = self.database().await;
+        self.rest(&pool).await;
+        pool.close().await;
+    }
+
     /// The server's database, to look at.
     pub(crate) async fn database(&self) -> SqlitePool {
         let options = SqliteConnectOptions::new()

@@ -42,6 +42,16 @@ impl World {
         }
     }
 
+    /// Counts all comments of ours on this issue that contain this as expected.
+    pub(crate) fn expect_all_comments(&self, number: u64, needle: &str) {
+        let own = self.own_login();
+        for comment in self.forge.comments(SHOP, number).unwrap() {
+            if comment.author == own && comment.body.contains(needle) {
+                self.expected.lock().unwrap().insert(comment.id);
+            }
+        }
+    }
+
     /// Waits for the open pull request that says it fixes this issue.
     pub(crate) async fn expect_pull(&self, number: u64) -> PullView {
         let fixes = format!("Fixes #{number}\n");

@@ -8,10 +8,8 @@ mod options;
 mod processes;
 mod server;
 
-pub(crate) use api::Answer;
-pub(crate) use options::{Options, Workflow, indented};
-pub(crate) use processes::Process;
-pub(crate) use server::{Log, PROGRAM, ServerProcess, program, signal};
+pub(crate) use options::{Options, Workflow};
+pub(crate) use server::{Log, ServerProcess, program, signal};
 
 use cloud_code_forge::{Forge, ForgeConfig, Role, Webhook};
 use std::collections::BTreeSet;
@@ -27,6 +25,8 @@ pub(crate) const API_TOKEN: &str = "api-token-of-the-tests-4711";
 pub(crate) const WEBHOOK_SECRET: &str = "webhook-secret-of-the-tests-4711";
 /// Given to agents that ask for it by name.
 pub(crate) const LLM_KEY: &str = "sk-ant-key-of-the-tests-4711";
+/// Shell that waits for [`World::go`].
+pub(crate) const WAIT_FOR_GO: &str = "until [ -f \"$TMPDIR/../../../../go\" ]; do sleep 0.05; done";
 /// How long anything is waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -163,6 +163,11 @@ impl World {
     /// The server's data folder.
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.dir.path().join("server")
+    }
+
+    /// Lets the scripts go on that wait for it.
+    pub(crate) fn go(&self) {
+        std::fs::write(self.dir.path().join("go"), "").unwrap();
     }
 
     /// A secret more that must show up nowhere.

@@ -25,7 +25,7 @@ impl World {
     /// The agent proper, `cloud-code agent`, of the only attempt that runs.
     pub(crate) fn agent_process(&self) -> Process {
         let all = self.processes();
-        let wanted = format!("{} agent", super::PROGRAM);
+        let wanted = format!("{} agent", super::server::PROGRAM);
         let agents: Vec<_> = all.iter().filter(|process| process.command == wanted).collect();
         assert_eq!(agents.len(), 1, "{all:?}");
         agents[0].clone()
