@@ -55,7 +55,7 @@ if [ -z "$agent" ]; then
     agent=${CARGO_TARGET_DIR:-target}/$target/release/cloud-code-agent
 fi
 [ -x "$agent" ] || die "--agent $agent: no such program"
-if ldd "$agent" >/dev/null 2>&1; then
+if ldd "$agent" 2>/dev/null | grep -q '=>'; then
     echo "build-agents: warning: $agent is linked dynamically; it runs only in images with the same libraries" >&2
 fi
 install -m 755 "$agent" "$context/cloud-code-agent"

@@ -117,6 +117,7 @@ fn headline(run: &Run) -> String {
                 format!("🛑 **Cancelled** by {}.", quiet(by))
             }
             Conclusion::Skipped => "⏭️ **Skipped.**".to_owned(),
+            Conclusion::Failure if run.publication().is_some() => "❌ **Failed.**".to_owned(),
             Conclusion::Failure => "❌ **Failed.** Nothing was pushed.".to_owned(),
         },
     }

@@ -8,6 +8,8 @@ use metrics_exporter_prometheus::{
 
 /// Counter of webhook calls; `outcome`: `accepted`, `duplicate`, `ping`, `unauthorized`, `too_large`, `invalid`, `unavailable`.
 pub const DELIVERIES: &str = "cloud_code_deliveries_total";
+/// Counter of decided deliveries; `outcome`: `started`, `refused`, `ignored`, `cancelled`.
+pub const DECISIONS: &str = "cloud_code_decisions_total";
 /// Histogram of the time from a webhook's head to its answer.
 pub const WEBHOOK_DURATION: &str = "cloud_code_webhook_duration_seconds";
 /// Gauge of the messages in the queue; `lane` as in [`crate::ports::Lane`], `state`: `waiting`, `leased`, `dead`.
@@ -37,6 +39,7 @@ const WAIT: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1
 
 const TABLE: &[(&str, Kind, &str)] = &[
     (DELIVERIES, Kind::Counter, "Webhook calls by outcome"),
+    (DECISIONS, Kind::Counter, "Decided deliveries by outcome"),
     (WEBHOOK_DURATION, Kind::Histogram(QUICK), "Time to answer a webhook call, in seconds"),
     (QUEUE_DEPTH, Kind::Gauge, "Messages in the queue by lane and state"),
     (RUNS, Kind::Counter, "Ended runs by conclusion"),

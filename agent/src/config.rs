@@ -83,10 +83,15 @@ impl AgentConfig {
         };
         let retries = match take("CLOUD_CODE_RETRY_SECONDS") {
             None => vec![Duration::from_secs(5), Duration::from_secs(10), Duration::from_secs(20)],
-            Some(found) => found
-                .split(',')
-                .map(|wait| seconds("CLOUD_CODE_RETRY_SECONDS", wait.trim()))
-                .collect::<Result<_, _>>()?,
+            Some(found) => {
+                found.split(',').map(|wait| parse_seconds(wait.trim())).collect::<Option<_>>().ok_or(
+                    ConfigError::Number {
+                        name: "CLOUD_CODE_RETRY_SECONDS",
+                        expected: "seconds from 0 to 86400 with commas between them",
+                        found,
+                    },
+                )?
+            }
         };
         let log_bytes = match take("CLOUD_CODE_LOG_BYTES") {
             None => 64 * 1024 * 1024,
@@ -110,12 +115,15 @@ impl AgentConfig {
 }
 
 fn seconds(name: &'static str, found: &str) -> Result<Duration, ConfigError> {
-    let number = found.parse::<f64>().ok().filter(|number| (0.0..=86_400.0).contains(number));
-    number.map(Duration::from_secs_f64).ok_or_else(|| ConfigError::Number {
+    parse_seconds(found).ok_or_else(|| ConfigError::Number {
         name,
         expected: "seconds from 0 to 86400",
         found: found.to_owned(),
     })
+}
+
+fn parse_seconds(text: &str) -> Option<Duration> {
+    text.parse::<f64>().ok().filter(|number| (0.0..=86_400.0).contains(number)).map(Duration::from_secs_f64)
 }
 
 #[cfg(test)]

@@ -20,6 +20,9 @@ use crate::steps::{self, StepResult};
 /// Most bytes of all outputs of a task together, as in Actions.
 const MAX_OUTPUTS: usize = 1024 * 1024;
 
+/// Most bytes of an error in the message for people.
+const MAX_ERROR: usize = 8 * 1024;
+
 /// What a task has come to so far.
 pub(crate) struct TaskState<'a> {
     pub(crate) agent: &'a Agent,
@@ -218,6 +221,7 @@ impl<'a> TaskState<'a> {
                 self.status = JobStatus::Failure;
             }
             let error = result.error.clone().unwrap_or_else(|| "it failed".to_owned());
+            let error = shorten(&error.replace('\0', ""), MAX_ERROR);
             self.failure.get_or_insert((result.conclusion, format!("Step `{id}`: {error}")));
         }
         if self.agent.stop.is_asked() {

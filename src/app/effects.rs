@@ -80,7 +80,7 @@ fn failure(outgoing: &Outgoing, error: &AppError) -> Input {
     if let Effect::Publish { job, attempt } = &outgoing.effect {
         if outgoing.tries + 1 >= MAX_PUBLISH_TRIES || !error.may_heal() {
             let reason = format!("the change could not be published: {error}");
-            return Input::PublishRefused { job: job.clone(), attempt: *attempt, reason };
+            return Input::PublishRefused { job: job.clone(), attempt: *attempt, reason, pushed: None };
         }
     }
     Input::EffectFailed { id: outgoing.id, error: error.to_string(), retry_after: error.retry_after() }

@@ -42,6 +42,8 @@ pub async fn launch(app: &App, attempt: &AttemptId, try_number: u32) -> Result<L
         Err(Failure::Never(reason)) => failed(attempt, reason),
     };
     let over = matches!(input, Input::LaunchFailed { .. });
+    let waited = app.clock.now().duration_since(run.created_at);
+    metrics::histogram!(crate::metrics::LAUNCH_WAIT).record(waited.as_secs_f64());
     let after = update::apply(app, &attempt.run, &[input]).await?;
     let live = after
         .is_some_and(|stored| stored.run.attempt(attempt).is_some_and(|attempt| attempt.state.is_live()));

@@ -16,36 +16,59 @@ pub async fn publish(app: &App, run: &Run, id: &AttemptId) -> Result<Option<Inpu
         return Ok(None);
     };
     let (job, number) = (id.job.clone(), id.number);
-    let refused = |reason: String| Input::PublishRefused { job: id.job.clone(), attempt: number, reason };
-    let Some(origin) = &attempt.origin else {
-        return Ok(Some(refused("the attempt's starting point is not known".to_owned())));
+    let refused = |reason: String, pushed| Input::PublishRefused {
+        job: id.job.clone(),
+        attempt: number,
+        reason,
+        pushed,
     };
-    match push(app, run, id, attempt, origin).await {
-        Ok(Some(publication)) => Ok(Some(Input::Published { job, attempt: number, publication })),
-        Ok(None) => Ok(Some(Input::NothingToPublish { job, attempt: number })),
-        Err(error) if error.may_heal() && !matches!(error, AppError::Workspace(WorkspaceError::Moved(_))) => {
-            Err(error)
+    let Some(origin) = &attempt.origin else {
+        return Ok(Some(refused("the attempt's starting point is not known".to_owned(), None)));
+    };
+    let change = match push(app, run, id, origin).await {
+        Ok(Some(change)) => change,
+        Ok(None) => return Ok(Some(Input::NothingToPublish { job, attempt: number })),
+        Err(error) if for_good(&error) => return Ok(Some(refused(error.to_string(), None))),
+        Err(error) => return Err(error),
+    };
+    let mut publication = Publication {
+        branch: origin.branch.clone(),
+        sha: change.head.clone(),
+        base: change.base.clone(),
+        pull: None,
+        diffstat: (change.files.len() as u64, change.insertions, change.deletions),
+        commits: change.commits.len() as u64,
+    };
+    let spec = pull_spec(app, run, attempt, origin, &change);
+    match app.forge.put_pull(&run.repository, &spec).await.map_err(AppError::from) {
+        Ok(pull) => {
+            publication.pull = Some(pull);
+            Ok(Some(Input::Published { job, attempt: number, publication }))
         }
-        Err(AppError::Bug(bug)) => Err(AppError::Bug(bug)),
-        Err(error) => Ok(Some(refused(error.to_string()))),
+        Err(error) if for_good(&error) => {
+            let reason = format!("the change was pushed, but its pull request could not be opened: {error}");
+            Ok(Some(refused(reason, Some(publication))))
+        }
+        Err(error) => Err(error),
     }
 }
 
-async fn push(
-    app: &App,
-    run: &Run,
-    id: &AttemptId,
-    attempt: &Attempt,
-    origin: &Origin,
-) -> Result<Option<Publication>, AppError> {
+/// Whether an error will be the same next time. A branch that somebody else moved is theirs now.
+fn for_good(error: &AppError) -> bool {
+    match error {
+        AppError::Bug(_) => false,
+        AppError::Workspace(WorkspaceError::Moved(_)) => true,
+        other => !other.may_heal(),
+    }
+}
+
+async fn push(app: &App, run: &Run, id: &AttemptId, origin: &Origin) -> Result<Option<Change>, AppError> {
     let limit = app.settings.policy.max_bytes;
     let bundle = match app.artifacts.read(id, Artifact::Bundle, limit).await {
         Ok(Some(bundle)) => bundle,
         Ok(None) => return Ok(None),
         Err(ArtifactError::TooLarge { size, limit, .. }) => {
-            let text = format!(
-                "the change has {size} bytes as a bundle; at most {limit} are accepted. Nothing was pushed"
-            );
+            let text = format!("the change has {size} bytes as a bundle; at most {limit} are accepted");
             return Err(WorkspaceError::Rejected(text).into());
         }
         Err(error) => return Err(error.into()),
@@ -61,17 +84,8 @@ async fn push(
     let write = app.forge.remote(&run.repository, RemoteAccess::Write).await?;
     let ours = if origin.continues { vec![origin.base.clone()] } else { Vec::new() };
     app.workspaces.push(id, &write, &origin.branch, &change, &ours).await?;
-    tracing::info!(run = %run.id, job = %id.job, attempt = id.number, branch = %origin.branch, sha = %change.head, "pushed");
-    let spec = pull_spec(app, run, attempt, origin, &change);
-    let pull = app.forge.put_pull(&run.repository, &spec).await?;
-    Ok(Some(Publication {
-        branch: origin.branch.clone(),
-        sha: change.head.clone(),
-        base: change.base.clone(),
-        pull: Some(pull),
-        diffstat: (change.files.len() as u64, change.insertions, change.deletions),
-        commits: change.commits.len() as u64,
-    }))
+    tracing::info!(branch = %origin.branch, sha = %change.head, "pushed");
+    Ok(Some(change))
 }
 
 fn pull_spec(app: &App, run: &Run, attempt: &Attempt, origin: &Origin, change: &Change) -> PullSpec {

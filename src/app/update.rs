@@ -48,9 +48,13 @@ pub async fn wake(app: &App, run: &Run, version: u64) -> Result<(), AppError> {
 fn announce(app: &App, before: &Run, after: &Run) {
     if after.is_over() && !before.is_over() {
         let conclusion = after.conclusion.map_or("unknown", |conclusion| conclusion.as_str());
-        metrics::counter!("cloud_code_runs_total", "conclusion" => conclusion).increment(1);
+        metrics::counter!(crate::metrics::RUNS, "conclusion" => conclusion).increment(1);
+        let took = after.finished_at.unwrap_or(after.created_at).duration_since(after.created_at);
+        metrics::histogram!(crate::metrics::RUN_DURATION).record(took.as_secs_f64());
         tracing::info!(run = %after.id, conclusion, reason = after.reason.as_deref().unwrap_or_default(), "run completed");
     }
+    let live = |run: &Run| run.live_attempts().count() as f64;
+    metrics::gauge!(crate::metrics::ATTEMPTS_ACTIVE).increment(live(after) - live(before));
     // Nobody listening is fine.
     let _ = app.saved.send(after.id.clone());
 }

@@ -44,6 +44,11 @@ pub fn tokens(count: u64) -> String {
     }
 }
 
+/// `1 file`, `3 files`.
+pub fn plural(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 /// How something turned out, for a mark and a colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
@@ -73,6 +78,11 @@ impl Tone {
             (None, "completed" | "done") => Self::Neutral,
             (None, _) => Self::Active,
         }
+    }
+
+    /// Of a step; one that was under way when its attempt ended is not at work any more.
+    pub fn of_step(attempt: &str, status: &str, conclusion: Option<&str>) -> Self {
+        Self::of(if attempt == "done" { attempt } else { status }, conclusion)
     }
 
     /// One character.
@@ -105,18 +115,26 @@ pub fn outcome(status: &str, conclusion: Option<&str>) -> String {
     conclusion.unwrap_or(status).replace('_', " ")
 }
 
-/// A stranger's text on one line: control characters, which could move a cursor, and those that turn the reading
-/// direction or show nothing are replaced.
-pub fn one_line(text: &str) -> String {
-    let tame = |c: char| match c {
-        '\n' | '\r' | '\t' => ' ',
-        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => {
-            '\u{fffd}'
-        }
+/// A character of a stranger's text, or U+FFFD for one that could mislead: control characters, which move a cursor, and
+/// those that turn the reading direction or show nothing. Line ends and tabs pass.
+pub fn tame(c: char) -> char {
+    match c {
+        '\n' | '\t' => c,
+        '\u{200b}'
+        | '\u{200e}'
+        | '\u{200f}'
+        | '\u{2060}'..='\u{2069}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{feff}' => '\u{fffd}',
         c if c.is_control() => '\u{fffd}',
         c => c,
-    };
-    text.trim().chars().map(tame).collect()
+    }
+}
+
+/// A stranger's text on one line, tamed.
+pub fn one_line(text: &str) -> String {
+    let flat = |c: char| if matches!(c, '\n' | '\r' | '\t') { ' ' } else { tame(c) };
+    text.trim().chars().map(flat).collect()
 }
 
 /// The first `max` characters, with `…` in place of the last where some are left out.

@@ -11,4 +11,5 @@
 mod contracts;
 mod flows;
 mod harness;
+mod http;
 mod tidy;

@@ -2,8 +2,6 @@
 //!
 //! Flags, records and error shapes were taken from runs of version 2.1.197 against a scripted server.
 
-use std::ffi::OsString;
-
 use cloud_code_model::task::{PricedBy, Usage};
 use serde::Deserialize;
 use serde_json::Value;
@@ -20,25 +18,26 @@ impl Cli for ClaudeCode {
     }
 
     fn launch(&self, turn: &Turn<'_>) -> Result<Launch, String> {
-        let mut args: Vec<OsString> = Vec::new();
-        let mut arg = |text: &str| args.push(text.into());
         // `stream-json` with `-p` needs `--verbose`.
-        ["-p", "--output-format", "stream-json", "--verbose", "--permission-mode", "bypassPermissions"]
-            .map(&mut arg);
+        let mut args: Vec<String> =
+            ["-p", "--output-format", "stream-json", "--verbose", "--permission-mode", "bypassPermissions"]
+                .map(str::to_owned)
+                .into();
+        let mut option = |name: &str, value: &str| args.extend([name.to_owned(), value.to_owned()]);
         if let Some(model) = &turn.step.model {
-            ["--model", model].map(&mut arg);
+            option("--model", model);
         }
         if let Some(turns) = turn.step.max_turns {
-            ["--max-turns", &turns.to_string()].map(&mut arg);
+            option("--max-turns", &turns.to_string());
         }
         if let Some(budget) = turn.budget_usd {
-            ["--max-budget-usd", &format!("{budget:.6}")].map(&mut arg);
+            option("--max-budget-usd", &format!("{budget:.6}"));
         }
         match turn.session {
-            Session::New(id) => ["--session-id", id].map(&mut arg),
-            Session::Resume(id) => ["--resume", id].map(&mut arg),
-        };
-        turn.step.args.iter().for_each(|text| arg(text));
+            Session::New(id) => option("--session-id", id),
+            Session::Resume(id) => option("--resume", id),
+        }
+        args.extend(turn.step.args.iter().cloned());
         let mut env: Variables = [
             ("CLAUDE_CONFIG_DIR", turn.home.join(".claude").display().to_string()),
             ("DISABLE_TELEMETRY", "1".to_owned()),
@@ -210,7 +209,12 @@ impl Reader for ClaudeReader {
     fn stopped(&mut self) -> Partial {
         match &self.result {
             Some(result) => Partial {
-                summary: result.result.clone().or_else(|| self.last_message.clone()),
+                // With an error, the text is the error's.
+                summary: result
+                    .result
+                    .clone()
+                    .filter(|_| !result.is_error)
+                    .or_else(|| self.last_message.clone()),
                 usage: Some(result.usage()),
                 turns: result.num_turns,
             },

@@ -81,6 +81,13 @@ fn success_needs_the_record_and_the_exit_code() {
 }
 
 #[test]
+fn the_text_of_an_error_is_no_summary() {
+    let failed = r#"{"type":"result","subtype":"success","is_error":true,"api_error_status":401,"result":"API Error: 401"}"#;
+    assert_eq!(read(&[failed], 1).1.known.summary, None);
+    assert_eq!(read(&[ASSISTANT, failed], 1).1.known.summary.as_deref(), Some("Looking."));
+}
+
+#[test]
 fn usage_is_counted_where_no_record_came_and_a_spent_budget_has_its_tokens() {
     let (_, end) = read(&[ASSISTANT, ASSISTANT], 1);
     let usage = end.known.usage.unwrap();
@@ -116,8 +123,7 @@ fn the_command_line() {
     };
     let line = |turn: &Turn<'_>| {
         let launch = ClaudeCode.launch(turn).unwrap();
-        let args: Vec<String> = launch.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
-        (args.join(" "), launch.env)
+        (launch.args.join(" "), launch.env)
     };
     let (args, env) = line(&turn);
     assert_eq!(
@@ -127,7 +133,8 @@ fn the_command_line() {
     );
     assert_eq!(env["IS_SANDBOX"], "1");
     assert_eq!(env["CLAUDE_CONFIG_DIR"], "/home/x/.claude");
-    turn.session = &Session::Resume("u-1".to_owned());
+    let resumed = Session::Resume("u-1".to_owned());
+    turn.session = &resumed;
     turn.root = false;
     let (args, env) = line(&turn);
     assert!(args.contains("--resume u-1"));

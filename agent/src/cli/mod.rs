@@ -5,7 +5,6 @@
 mod claude_code;
 mod script;
 
-use std::ffi::OsString;
 use std::path::Path;
 
 use cloud_code_model::task::{AgentStep, Usage};
@@ -64,7 +63,7 @@ pub(crate) enum Session {
 #[derive(Debug)]
 pub(crate) struct Launch {
     pub(crate) program: String,
-    pub(crate) args: Vec<OsString>,
+    pub(crate) args: Vec<String>,
     pub(crate) env: Variables,
     /// Does the prompt go to its standard input?
     pub(crate) prompt_on_stdin: bool,

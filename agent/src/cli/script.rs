@@ -19,10 +19,10 @@ impl Cli for Script {
 
     fn launch(&self, turn: &Turn<'_>) -> Result<Launch, String> {
         let command = turn.step.command.as_ref().ok_or("with.command: `cli: script` needs a command line")?;
-        let mut args = vec!["-c".into(), command.into()];
+        let mut args = vec!["-c".to_owned(), command.clone()];
         if !turn.step.args.is_empty() {
-            args.push("sh".into());
-            args.extend(turn.step.args.iter().map(Into::into));
+            args.push("sh".to_owned());
+            args.extend(turn.step.args.iter().cloned());
         }
         let (Session::New(session) | Session::Resume(session)) = turn.session;
         let mut env = std::collections::BTreeMap::from([

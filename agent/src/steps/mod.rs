@@ -65,7 +65,7 @@ pub(crate) async fn run(state: &mut TaskState<'_>, number: usize, step: &Step) {
     let mut title = step.title();
     let mut forgiven = false;
     let result = match wanted(state, step) {
-        Err(result) => result,
+        Err(result) => *result,
         Ok(()) => {
             let started = Some(Timestamp::now());
             report(state, number, |report| {
@@ -88,14 +88,14 @@ pub(crate) async fn run(state: &mut TaskState<'_>, number: usize, step: &Step) {
 }
 
 /// Is the step to run? The error is its result when it is not.
-fn wanted(state: &mut TaskState<'_>, step: &Step) -> Result<(), StepResult> {
+fn wanted(state: &mut TaskState<'_>, step: &Step) -> Result<(), Box<StepResult>> {
     if let Some(conclusion) = state.is_over() {
-        return Err(StepResult::new(conclusion));
+        return Err(Box::new(StepResult::new(conclusion)));
     }
     match state.scope().condition(step.condition.as_deref()) {
         Ok(true) => Ok(()),
-        Ok(false) => Err(StepResult::new(StepConclusion::Skipped)),
-        Err(error) => Err(StepResult::failure(error)),
+        Ok(false) => Err(Box::new(StepResult::new(StepConclusion::Skipped))),
+        Err(error) => Err(Box::new(StepResult::failure(error))),
     }
 }
 

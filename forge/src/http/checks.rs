@@ -40,9 +40,15 @@ pub(super) fn route(call: &mut Call<'_>, method: &str, repo: &str, path: &[&str]
             let missing = || ApiError::new(422, format!("No commit found for SHA: {reference}"));
             let sha = git_store::resolve(&found.dir, reference).ok_or_else(missing)?;
             let fits = |field: &str, have: &str| call.query(field).is_none_or(|wanted| wanted == have);
-            let mut listed = Vec::new();
+            // Without `filter=all`, only the newest run of each name.
+            let all = call.query("filter") == Some("all");
+            let (mut listed, mut names) = (Vec::new(), std::collections::BTreeSet::new());
             for run in found.checks.values().rev() {
-                if run.head_sha == sha && fits("check_name", &run.name) && fits("status", &run.status) {
+                if run.head_sha == sha
+                    && (names.insert(run.name.clone()) || all)
+                    && fits("check_name", &run.name)
+                    && fits("status", &run.status)
+                {
                     listed.push(call.world.check_json(&name, run.id)?);
                 }
             }

@@ -112,6 +112,10 @@ impl World {
                 }),
             );
         }
+        if let Some(owner) = body.pointer_mut("/repository/owner") {
+            let email = format!("{}@users.noreply.github.com", repository.owner);
+            extend(owner, json!({ "name": repository.owner, "email": email }));
+        }
         Ok(body)
     }
 

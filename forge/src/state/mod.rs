@@ -2,6 +2,7 @@
 //! Everything that changes it goes through `rules`; everything that shows it goes through `payloads` or `view`.
 
 mod model;
+mod pull_rules;
 mod rules;
 mod view;
 
@@ -16,7 +17,8 @@ pub use model::{
 };
 pub use view::PullView;
 
-pub(crate) use rules::{Actor, MAX_BODY, NewPull, PullRefusal, PushedRef};
+pub(crate) use pull_rules::{NewPull, PullRefusal, PushedRef};
+pub(crate) use rules::{Actor, MAX_BODY};
 
 use crate::clock::ForgeClock;
 use crate::error::{ForgeError, Result};

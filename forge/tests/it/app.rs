@@ -57,7 +57,7 @@ async fn tokens_reach_only_what_they_are_for() {
     };
     refused(json!({ "repositories": ["other"] }), "not accessible to the parent installation");
     refused(json!({ "permissions": { "administration": "write" } }), "not granted to this installation");
-    refused(json!({ "permissions": { "members": "write" } }), "not granted to this installation");
+    refused(json!({ "permissions": { "metadata": "write" } }), "not granted to this installation");
 
     world.forge.advance(Duration::from_secs(3_601));
     check(&shop, "GET", "/repos/acme/shop", 401, "Bad credentials");

@@ -3,7 +3,9 @@ use std::time::Duration;
 use cloud_code_forge::llm::{LlmServer, Turn, Usage};
 use serde_json::{Value, json};
 
-fn ask(server: &LlmServer, body: &Value) -> Result<(u16, Vec<(String, String)>, String), ureq::Error> {
+type Answer = (u16, Vec<(String, String)>, String);
+
+fn ask(server: &LlmServer, body: &Value) -> Result<Answer, ureq::Error> {
     let agent =
         ureq::Agent::config_builder().http_status_as_error(false).max_idle_connections(0).build().new_agent();
     let request = ureq::http::Request::post(format!("{}/v1/messages?beta=true", server.url()))
@@ -93,10 +95,7 @@ async fn the_real_claude_does_what_the_script_says() {
             std::env::var("CI").as_deref() != Ok("true"),
             "CLOUD_CODE_CLAUDE must name the claude program in CI"
         );
-        #[expect(clippy::print_stderr, reason = "a skipped test says so")]
-        {
-            eprintln!("skipped: CLOUD_CODE_CLAUDE does not name a claude program");
-        }
+        crate::skipped("CLOUD_CODE_CLAUDE does not name a claude program");
         return;
     };
     let dir = tempfile::tempdir().unwrap();
@@ -124,8 +123,8 @@ async fn the_real_claude_does_what_the_script_says() {
     let run = tokio::task::spawn_blocking(move || command.output().unwrap());
     let output = tokio::time::timeout(Duration::from_secs(120), run).await.unwrap().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let result = lines.filter(|line| line["type"] == "result").last();
+    let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let result = lines.rfind(|line| line["type"] == "result");
     let result = result.unwrap_or_else(|| panic!("{text}\n{}", String::from_utf8_lossy(&output.stderr)));
     assert_eq!((&result["subtype"], &result["is_error"]), (&json!("success"), &json!(false)), "{result}");
     assert_eq!(result["result"], "I mended it.");

@@ -15,12 +15,9 @@ fn description() -> Option<OpenApi> {
             std::env::var("CI").as_deref() != Ok("true"),
             "CLOUD_CODE_OPENAPI is not set: run forge/tests/openapi.sh and give its output"
         );
-        #[expect(clippy::print_stderr, reason = "a skipped test says so")]
-        {
-            eprintln!(
-                "skipped: CLOUD_CODE_OPENAPI is not set; forge/tests/openapi.sh fetches the file and prints its path"
-            );
-        }
+        crate::skipped(
+            "CLOUD_CODE_OPENAPI is not set; forge/tests/openapi.sh fetches the file and prints its path",
+        );
         return None;
     };
     Some(OpenApi::read(&path).unwrap())

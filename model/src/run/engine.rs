@@ -107,6 +107,8 @@ pub enum Input {
         attempt: u32,
         /// Why, for people.
         reason: String,
+        /// What is on the forge all the same: a branch without its pull request.
+        pushed: Option<Publication>,
     },
     /// Somebody wants the run to end.
     Cancel {
@@ -195,7 +197,9 @@ pub fn step(run: &mut Run, input: Input, now: Timestamp) {
         Input::Observed { job, attempt, observation } => observed(run, &job, attempt, observation, now),
         Input::Published { job, attempt, publication } => published(run, &job, attempt, publication, now),
         Input::NothingToPublish { job, attempt } => nothing_to_publish(run, &job, attempt, now),
-        Input::PublishRefused { job, attempt, reason } => publish_refused(run, &job, attempt, reason, now),
+        Input::PublishRefused { job, attempt, reason, pushed } => {
+            publish_refused(run, &job, attempt, reason, pushed, now);
+        }
     }
 }
 
@@ -373,9 +377,23 @@ fn nothing_to_publish(run: &mut Run, job: &str, number: u32, now: Timestamp) {
     end_attempt(run, job, number, conclusion, reason, now);
 }
 
-fn publish_refused(run: &mut Run, job: &str, number: u32, reason: String, now: Timestamp) {
-    if current(run, job, number).is_some_and(|attempt| attempt.state == AttemptState::Publishing) {
-        end_attempt(run, job, number, Conclusion::Failure, Some(reason), now);
+fn publish_refused(
+    run: &mut Run,
+    job: &str,
+    number: u32,
+    reason: String,
+    pushed: Option<Publication>,
+    now: Timestamp,
+) {
+    let Some(attempt) = current(run, job, number).filter(|attempt| attempt.state == AttemptState::Publishing)
+    else {
+        return;
+    };
+    let on_forge = pushed.is_some();
+    attempt.publication = pushed;
+    end_attempt(run, job, number, Conclusion::Failure, Some(reason), now);
+    if on_forge {
+        run.emit(Effect::Check { job: job.to_owned(), attempt: number }, now);
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) fn folder_in(parent: &OwnedFd, name: &'static str) -> Result<Option<O
 pub(super) fn file_in(parent: &OwnedFd, name: &'static str) -> Result<Option<(File, u64)>, ArtifactError> {
     // A look before the opening, for opening some devices has effects. The look after it is the one that counts.
     match rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => plain(name, stat.st_mode, u64::from(stat.st_nlink))?,
+        Ok(stat) => plain(name, stat.st_mode, stat.st_nlink > 1)?,
         Err(Errno::NOENT) => return Ok(None),
         Err(error) => return Err(refused(name, error)),
     }
@@ -47,7 +47,7 @@ pub(super) fn file_in(parent: &OwnedFd, name: &'static str) -> Result<Option<(Fi
         Err(error) => return Err(refused(name, error)),
     };
     let stat = rustix::fs::fstat(&file).map_err(|error| refused(name, error))?;
-    plain(name, stat.st_mode, u64::from(stat.st_nlink))?;
+    plain(name, stat.st_mode, stat.st_nlink > 1)?;
     Ok(Some((file, u64::try_from(stat.st_size).unwrap_or_default())))
 }
 
@@ -88,10 +88,10 @@ pub(super) fn read_part(
     Ok(bytes)
 }
 
-fn plain(name: &'static str, mode: u32, names: u64) -> Result<(), ArtifactError> {
+fn plain(name: &'static str, mode: u32, other_names: bool) -> Result<(), ArtifactError> {
     let detail = match FileType::from_raw_mode(mode) {
-        FileType::RegularFile if names <= 1 => return Ok(()),
-        FileType::RegularFile => format!("a file with {names} names (hard links)"),
+        FileType::RegularFile if !other_names => return Ok(()),
+        FileType::RegularFile => "a file with other names (hard links)".to_owned(),
         FileType::Symlink => "a symbolic link".to_owned(),
         FileType::Directory => "a folder".to_owned(),
         FileType::Fifo => "a named pipe".to_owned(),

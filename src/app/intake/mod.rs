@@ -161,7 +161,7 @@ async fn record(
         reason,
         runs,
     };
-    metrics::counter!("cloud_code_decisions_total", "outcome" => outcome.to_owned()).increment(1);
+    metrics::counter!(crate::metrics::DECISIONS, "outcome" => outcome.to_owned()).increment(1);
     tracing::info!(delivery = %decision.delivery, event = %decision.event, outcome, reason = %decision.reason, "delivery decided");
     app.store.record(&decision).await?;
     Ok(())

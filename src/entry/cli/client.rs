@@ -40,7 +40,7 @@ pub enum ClientError {
     },
     /// No token, or a wrong one.
     #[error(
-        "{server} wants an API token: {message}\nSet CLOUD_CODE_TOKEN, or give --token-file, with one of the tokens in the server's {TOKENS_VARIABLE}."
+        "{server} let nothing be read: {message}\nSet CLOUD_CODE_TOKEN, or give --token-file, with one of the tokens in the server's {TOKENS_VARIABLE}."
     )]
     Unauthorized {
         /// The server's address.

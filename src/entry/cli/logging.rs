@@ -3,6 +3,9 @@
 use crate::config::Environment;
 use tracing_subscriber::EnvFilter;
 
+/// Never more than this of libraries that log bodies, headers or environments; octocrab only says again what we say.
+const QUIET: &str = "bollard=warn,octocrab=off,hyper=warn,h2=warn,ureq=warn,ureq_proto=warn,rustls=warn,tower_http=off,sqlx=warn";
+
 /// Starts logging as LOG and LOG_FORMAT say, `quiet` unless LOG is set: the commands for people show progress instead.
 ///
 /// # Errors
@@ -20,6 +23,8 @@ pub(super) fn start(env: &Environment, quiet: bool) -> anyhow::Result<()> {
     } else {
         format!("warn,octocrab=off,cloud_code={level},cloud_code_git={level}")
     };
+    // bollard logs what Docker answers, a container's environment with its secrets included, below info.
+    let directives = format!("{directives},{QUIET}");
     let filter = EnvFilter::try_new(&directives).map_err(|error| anyhow::anyhow!("LOG: {error}"))?;
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);

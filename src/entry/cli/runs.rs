@@ -3,6 +3,7 @@
 use super::client::{Answer, Client};
 use super::show;
 use super::table::{self, Cell, Palette};
+use crate::config::Environment;
 use crate::http::api::logs::{COMPLETE, NEXT_OFFSET};
 use crate::http::api::view::{ApiCancelled, ApiRun, ApiRunList};
 use crate::http::words::{Tone, age, cut, one_line, outcome};
@@ -142,17 +143,10 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
-    /// Those of this process, writing to its standard output.
-    pub fn of_process() -> Self {
+    /// Those of this process with its environment, writing to its standard output.
+    pub fn of_process(env: &Environment) -> Self {
         let terminal = std::io::stdout().is_terminal();
-        // no-color.org: set to anything but the empty text.
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self {
-            token: std::env::var("CLOUD_CODE_TOKEN").ok(),
-            terminal,
-            colours: terminal && !refused,
-            now: None,
-        }
+        Self { token: env.client_token(), terminal, colours: terminal && !env.no_colour(), now: None }
     }
 
     fn now(&self) -> Timestamp {
@@ -164,8 +158,12 @@ impl Surroundings {
 ///
 /// # Errors
 /// When the server can't be reached, refuses or fails; each says what to do.
-pub async fn execute(args: RunsArgs, out: &mut (impl Write + Send)) -> Result<(), ClientError> {
-    execute_in(args, &Surroundings::of_process(), out).await
+pub async fn execute(
+    args: RunsArgs,
+    env: &Environment,
+    out: &mut (impl Write + Send),
+) -> Result<(), ClientError> {
+    execute_in(args, &Surroundings::of_process(env), out).await
 }
 
 /// As [`execute`], in surroundings of the caller's choice.
@@ -229,12 +227,7 @@ fn json(answer: &Answer, out: &mut (impl Write + Send)) -> Result<(), ClientErro
     print(&[format!("{value:#}")], out)
 }
 
-async fn list(
-    client: &Client,
-    args: &ListArgs,
-    surroundings: &Surroundings,
-    out: &mut (impl Write + Send),
-) -> Result<(), ClientError> {
+fn list_query(args: &ListArgs) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("limit", &args.limit.to_string());
     if let Some(repository) = &args.repository {
@@ -246,7 +239,28 @@ async fn list(
     if let Some(cursor) = &args.cursor {
         query.append_pair("cursor", cursor);
     }
-    let answer = client.get(format!("/runs?{}", query.finish())).await?;
+    query.finish()
+}
+
+fn log_query(args: &LogsArgs, attempt: Option<u32>, offset: u64) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("offset", &offset.to_string());
+    if let Some(job) = &args.job {
+        query.append_pair("job", job);
+    }
+    if let Some(attempt) = attempt {
+        query.append_pair("attempt", &attempt.to_string());
+    }
+    query.finish()
+}
+
+async fn list(
+    client: &Client,
+    args: &ListArgs,
+    surroundings: &Surroundings,
+    out: &mut (impl Write + Send),
+) -> Result<(), ClientError> {
+    let answer = client.get(format!("/runs?{}", list_query(args))).await?;
     let list: ApiRunList = client.json(&answer)?;
     if args.json {
         return json(&answer, out);
@@ -288,15 +302,8 @@ async fn logs(
         attempt = last_attempt(client, args).await?;
     }
     loop {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("offset", &offset.to_string());
-        if let Some(job) = &args.job {
-            query.append_pair("job", job);
-        }
-        if let Some(attempt) = attempt {
-            query.append_pair("attempt", &attempt.to_string());
-        }
-        let answer = client.get(format!("/runs/{}/logs?{}", args.run, query.finish())).await?;
+        let query = log_query(args, attempt, offset);
+        let answer = client.get(format!("/runs/{}/logs?{query}", args.run)).await?;
         let field = |name: &str| {
             answer.headers.get(name).and_then(|value: &ureq::http::HeaderValue| value.to_str().ok())
         };

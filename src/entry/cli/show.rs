@@ -2,7 +2,7 @@
 
 use super::table::Palette;
 use crate::http::api::view::{ApiAttempt, ApiRun};
-use crate::http::words::{Tone, age, duration, money, one_line, outcome, tokens};
+use crate::http::words::{Tone, age, duration, money, one_line, outcome, plural, tokens};
 use jiff::Timestamp;
 
 /// Lines, without their ends.
@@ -11,7 +11,7 @@ pub(super) fn lines(run: &ApiRun, now: Timestamp, palette: Palette) -> Vec<Strin
     let tone = Tone::of(&run.status, run.conclusion.as_deref());
     let said = outcome(&run.status, run.conclusion.as_deref());
     lines.push(format!(
-        "{} {}  {}#{}",
+        "{}  {}  {}#{}",
         palette.tone(tone, &format!("{} {said}", tone.mark())),
         palette.bold(&one_line(&run.subject.title)),
         run.repository,
@@ -30,18 +30,24 @@ pub(super) fn lines(run: &ApiRun, now: Timestamp, palette: Palette) -> Vec<Strin
     fact("workflow", format!("{} ({})", one_line(&run.workflow.name), one_line(&run.workflow.path)));
     let cause = format!("{} {}", one_line(&run.trigger.event), one_line(&run.trigger.action));
     fact("started", format!("{} by {} ({cause})", age(run.created_at, now), one_line(&run.trigger.actor)));
-    fact("took", duration(run.finished_at.unwrap_or(now).duration_since(run.created_at)));
+    let took = duration(run.finished_at.unwrap_or(now).duration_since(run.created_at));
+    fact("took", if run.is_over() { took } else { took + " so far" });
     let usage = &run.usage;
-    let (read, cached, written) =
-        (tokens(usage.input_tokens), tokens(usage.cached_input_tokens), tokens(usage.output_tokens));
-    fact("cost", format!("{} ({read} tokens in, {cached} cached, {written} out)", money(usage.cost_usd)));
+    if usage.is_known() {
+        let (read, cached, written) =
+            (tokens(usage.input_tokens), tokens(usage.cached_input_tokens), tokens(usage.output_tokens));
+        fact("cost", format!("{} ({read} tokens in, {cached} cached, {written} out)", money(usage.cost_usd)));
+    }
     if let Some(wish) = &run.cancel {
         fact("cancelled", format!("{} by {}", age(wish.at, now), one_line(&wish.by)));
     }
     if let Some(publication) = &run.publication {
         let size = format!(
-            "{} files, +{} −{}, {} commits",
-            publication.files, publication.insertions, publication.deletions, publication.commits
+            "{}, +{} −{}, {}",
+            plural(publication.files, "file"),
+            publication.insertions,
+            publication.deletions,
+            plural(publication.commits, "commit")
         );
         let commit = publication.sha.get(..12).unwrap_or(&publication.sha);
         fact("branch", format!("{} at {commit} ({size})", one_line(&publication.branch)));
@@ -64,12 +70,8 @@ pub(super) fn lines(run: &ApiRun, now: Timestamp, palette: Palette) -> Vec<Strin
             lines.extend([String::new(), palette.bold("Being tried again")]);
         }
         let when = age(pending.due_at, now);
-        lines.push(format!(
-            "  {} after {} tries, next {when}: {}",
-            pending.effect,
-            pending.tries,
-            one_line(error)
-        ));
+        let count = if pending.tries == 1 { "1 try".to_owned() } else { format!("{} tries", pending.tries) };
+        lines.push(format!("  {} after {count}, next {when}: {}", pending.effect, one_line(error)));
     }
     lines.extend([String::new(), palette.bold("History")]);
     for entry in &run.history {
@@ -102,7 +104,7 @@ fn attempt(
         lines.extend(reason.lines().map(|line| format!("  {}", one_line(line))));
     }
     for step in &attempt.steps {
-        let tone = Tone::of(&step.status, step.conclusion.as_deref());
+        let tone = Tone::of_step(&attempt.state, &step.status, step.conclusion.as_deref());
         lines.push(format!("  {} {}", palette.tone(tone, tone.mark()), one_line(&step.name)));
     }
     if attempt.salvaged {

@@ -6,6 +6,7 @@ pub mod logs;
 pub(super) mod query;
 pub(super) mod runs;
 pub mod view;
+mod views_of;
 
 pub use super::error::{ErrorBody, ErrorDetail};
 use super::{Shared, auth};

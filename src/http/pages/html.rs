@@ -1,5 +1,6 @@
 //! Writes HTML that can't be broken by what is put into it: markup is `&'static str`, everything else is escaped.
 
+use crate::http::words::tame;
 use std::fmt::{Display, Write};
 
 /// HTML being written.
@@ -13,7 +14,7 @@ impl Html {
         self
     }
 
-    /// Text of anybody's, for between tags and inside quoted attributes.
+    /// Text of anybody's, for between tags and inside quoted attributes; escaped, and tamed.
     pub(super) fn text(&mut self, text: impl Display) -> &mut Self {
         // Writing to a String can't fail.
         let _ = write!(Escaping(&mut self.0), "{text}");
@@ -47,7 +48,8 @@ impl Write for Escaping<'_> {
                 '>' => self.0.push_str("&gt;"),
                 '"' => self.0.push_str("&quot;"),
                 '\'' => self.0.push_str("&#39;"),
-                c => self.0.push(c),
+                '\r' => {}
+                c => self.0.push(tame(c)),
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 use super::html::Html;
 use super::index::{badge, head, time};
 use crate::http::api::view::{ApiAttempt, ApiJob, ApiPublication, ApiRun, ApiUsage};
-use crate::http::words::{Tone, duration, money, one_line, tokens};
+use crate::http::words::{Tone, duration, money, one_line, plural, tokens};
 use jiff::Timestamp;
 
 pub(super) fn render(run: &ApiRun, now: Timestamp) -> String {
@@ -60,10 +60,6 @@ fn published(page: &mut Html, publication: &ApiPublication) {
     page.raw(", at <code>").text(publication.sha.get(..12).unwrap_or(&publication.sha)).raw("</code></p>\n");
 }
 
-fn plural(count: u64, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-}
-
 fn tries(count: u32) -> String {
     if count == 1 { "1 try".to_owned() } else { format!("{count} tries") }
 }
@@ -79,11 +75,14 @@ fn facts(page: &mut Html, run: &ApiRun, now: Timestamp) {
     time(page, run.created_at, now);
     page.raw("</small></dd>\n<dt>Branch</dt><dd><code>").text(&run.branch).raw("</code></dd>\n");
     let end = run.finished_at.unwrap_or(now);
-    page.raw("<dt>Took</dt><dd>")
-        .text(duration(end.duration_since(run.created_at)))
-        .raw("</dd>\n<dt>Cost</dt><dd>");
-    cost(page, &run.usage);
-    page.raw("</dd>\n</dl>\n");
+    page.raw("<dt>Took</dt><dd>").text(duration(end.duration_since(run.created_at)));
+    page.raw(if run.is_over() { "</dd>\n" } else { " so far</dd>\n" });
+    if run.usage.is_known() {
+        page.raw("<dt>Cost</dt><dd>");
+        cost(page, &run.usage);
+        page.raw("</dd>\n");
+    }
+    page.raw("</dl>\n");
 }
 
 fn cost(page: &mut Html, usage: &ApiUsage) {
@@ -136,7 +135,7 @@ fn steps(page: &mut Html, attempt: &ApiAttempt) {
     }
     page.raw("<ul class=\"steps\">\n");
     for step in &attempt.steps {
-        let tone = Tone::of(&step.status, step.conclusion.as_deref());
+        let tone = Tone::of_step(&attempt.state, &step.status, step.conclusion.as_deref());
         page.raw("<li><span class=\"tone ").raw(tone.as_str()).raw("\">").raw(tone.mark()).raw("</span> ");
         page.text(one_line(&step.name)).raw("</li>\n");
     }

@@ -2,7 +2,7 @@
 
 use cloud_code::adapters::memory::{ManualClock, MemoryQueue};
 use cloud_code::adapters::vps::sql::{Database, DatabaseError};
-use cloud_code::ports::{Clock, Depth, Lane, Leased, Pushed, Queue, QueueError, SystemClock};
+use cloud_code::ports::{Clock, Depth, Lane, Leased, Pushed, Queue, QueueError, Receipt, Store, SystemClock};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
@@ -305,7 +305,7 @@ async fn waiting_ends(f: Fixture) {
 
 async fn strange_receipts_are_lost(f: Fixture) {
     for text in ["", "x", "runs:1:nobody", "attic:1:k", "runs:one:k"] {
-        let receipt = cloud_code::ports::Receipt(text.to_owned());
+        let receipt = Receipt(text.to_owned());
         assert!(matches!(f.queue.ack(&receipt).await, Err(QueueError::LeaseLost)), "{text}");
     }
 }
@@ -484,8 +484,7 @@ async fn a_killed_process_loses_nothing() {
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut acknowledged = Vec::new();
     for line in lines {
-        // The last line may be cut off in its middle: then it lacks nothing that counts, for its key is too short to be
-        // in the database only if it was cut, and such a key is told from a whole one by the missing end of line.
+        // A line is one small write into the pipe, so that a kill cuts none in two.
         let Ok(line) = line else { break };
         if let Some(at) = line.find("pushed ") {
             acknowledged.push(line[at + "pushed ".len()..].to_owned());
@@ -576,7 +575,6 @@ async fn a_full_disk_accepts_nothing_and_heals() {
         }
     }
     assert!(accepted.len() < 100, "the disk never filled up");
-    use cloud_code::ports::Store;
     assert!(matches!(
         queue.push(Lane::Deliveries, "more", vec![1; 500_000], NO_WAIT).await,
         Err(QueueError::Unavailable(_))

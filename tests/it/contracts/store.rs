@@ -178,18 +178,19 @@ async fn the_longest_due_comes_first(f: Fixture) {
         let store = Arc::clone(&f.store);
         async move { store.due(now, limit).await.unwrap() }
     };
+    let ids = |runs: &[&Run]| runs.iter().map(|run| run.id.clone()).collect::<Vec<_>>();
     assert!(due(at(9), 10).await.is_empty());
     assert!(due(at(10) - SignedDuration::from_nanos(1), 10).await.is_empty());
-    assert_eq!(due(at(10), 10).await, [early.id.clone()]);
-    assert_eq!(due(at(99), 10).await, [early.id.clone(), late.id.clone()]);
-    assert_eq!(due(at(99), 1).await, [early.id.clone()]);
+    assert_eq!(due(at(10), 10).await, ids(&[&early]));
+    assert_eq!(due(at(99), 10).await, ids(&[&early, &late]));
+    assert_eq!(due(at(99), 1).await, ids(&[&early]));
     // A run whose effects are done waits for its own timers only.
     for outgoing in late.outbox.clone() {
         step(&mut late, Input::EffectDone { id: outgoing.id }, at(21));
     }
     f.store.save(&late, 1).await.unwrap();
-    assert_eq!(due(at(99), 10).await, [early.id.clone()]);
-    assert_eq!(due(late.due_at().unwrap(), 10).await, [early.id, late.id]);
+    assert_eq!(due(at(99), 10).await, ids(&[&early]));
+    assert_eq!(due(late.due_at().unwrap(), 10).await, ids(&[&early, &late]));
 }
 
 async fn lists_are_filtered(f: Fixture) {

@@ -146,6 +146,7 @@ async fn a_bot_that_the_operator_allows() {
 async fn deliveries_that_nobody_signed() {
     let world = World::start(Options::default()).await;
     let number = world.open_issue("Forged", "");
+    world.expect_decision("ignored", "`issues` `opened`").await;
     let forged = cloud_code_forge::Webhook { secret: "another".to_owned(), ..world.webhook() };
     world.forge.set_webhook(Some(forged));
     world.label(number);

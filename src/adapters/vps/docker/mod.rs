@@ -32,6 +32,9 @@ use futures::StreamExt;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+const LOOKS: usize = 100;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+
 /// When an image that is not there may be pulled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Pull {
@@ -139,6 +142,17 @@ impl DockerRunner {
         }
     }
 
+    /// The container that has just been made. While another server makes it, its name is taken already and it can't be seen yet.
+    async fn made(&self, attempt: &AttemptId) -> Result<container::Found, RunnerError> {
+        for _ in 0..LOOKS {
+            if let Some(found) = self.find_any(attempt).await? {
+                return Ok(found);
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+        Err(RunnerError::Failed(format!("the container {} was made and can't be found", attempt.name())))
+    }
+
     /// Makes the network that the settings name, unless it is there.
     async fn ensure_network(&self) -> Result<(), RunnerError> {
         let Some(name) = &self.config.network else { return Ok(()) };
@@ -182,10 +196,7 @@ impl Runner for DockerRunner {
         if self.find_any(&launch.attempt).await?.is_none() {
             self.create(launch).await?;
         }
-        let found = self.find_any(&launch.attempt).await?;
-        let found = found.ok_or_else(|| {
-            RunnerError::Failed(format!("the container {name} was removed while it was being started"))
-        })?;
+        let found = self.made(&launch.attempt).await?;
         if found.instance != self.config.instance {
             return Err(RunnerError::Refused(format!(
                 "a container with the name {name} belongs to {}; remove it (docker rm -f {name}), or give this \

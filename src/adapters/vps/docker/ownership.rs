@@ -79,7 +79,7 @@ fn give_tree(folder: &OwnedFd, uid: Uid, gid: Gid, depth: usize) -> io::Result<(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
     use super::*;
     use std::os::unix::fs::{MetadataExt, symlink};
 

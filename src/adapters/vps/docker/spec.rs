@@ -21,7 +21,9 @@ pub(super) const ATTEMPT: &str = "cloud-code.attempt";
 
 const WORKSPACE: &str = "/workspace";
 const HOME: &str = "/home/agent";
-const OPEN_FILES: i64 = 65_536;
+/// Open files a process: four times what a login session has. A daemon without CAP_SYS_RESOURCE, e.g. a rootless one, can't give
+/// more than it has itself, and would not start the container.
+const OPEN_FILES: i64 = 4096;
 
 /// The container for `launch`, on a daemon that has `cores` processors, where it says so.
 pub(super) fn container(

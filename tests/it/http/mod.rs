@@ -1,0 +1,8 @@
+//! The HTTP room: webhook, API, pages, and the command line that reads the API.
+
+mod api;
+mod cli;
+mod conformance;
+mod pages;
+mod webhook;
+mod world;
