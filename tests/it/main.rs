@@ -10,4 +10,7 @@
 
 mod contracts;
 mod crash;
+mod flows;
+mod harness;
 mod http;
+mod tidy;

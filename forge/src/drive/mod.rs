@@ -114,6 +114,39 @@ impl Forge {
     }
 }
 
+/// What owners do.
+impl Forge {
+    /// Makes a repository read-only, or writable again.
+    ///
+    /// # Errors
+    /// Where there is no such repository.
+    pub fn set_archived(&self, repo: &str, archived: bool) -> Result<()> {
+        self.inner.change(|world| {
+            world.repo_mut(repo)?.archived = archived;
+            Ok(())
+        })
+    }
+
+    /// Protects a branch, whether it is there or not: every push to it is declined.
+    ///
+    /// # Errors
+    /// Where there is no such repository.
+    pub fn protect_branch(&self, repo: &str, branch: &str) -> Result<()> {
+        self.inner.change(|world| {
+            world.repo_mut(repo)?.protected.insert(branch.to_owned());
+            Ok(())
+        })
+    }
+
+    /// Deletes an issue with its comments, as only an owner can.
+    ///
+    /// # Errors
+    /// Where there is no such issue.
+    pub fn delete_issue(&self, repo: &str, number: u64) -> Result<()> {
+        self.act("forge-owner", |world, actor| world.delete_issue(repo, number, actor))
+    }
+}
+
 /// Issues and comments.
 impl Forge {
     /// Opens an issue; returns its number.

@@ -324,7 +324,9 @@ async fn cancelled(app: &App, id: &RunId) -> anyhow::Result<Run> {
 /// What the container printed, when the agent in it did not come as far as a report.
 async fn print_container_log(app: &App, run: &Run) -> anyhow::Result<()> {
     const MAX: u64 = 8 * 1024;
-    let Some((job, attempt)) = run.jobs.last().and_then(|job| Some((job, job.attempts.last()?))) else { return Ok(()) };
+    let Some((job, attempt)) = run.jobs.last().and_then(|job| Some((job, job.attempts.last()?))) else {
+        return Ok(());
+    };
     let id = run.attempt_id(&job.key, attempt.number);
     if let Some(bytes) = app.artifacts.read(&id, Artifact::ContainerLog, MAX).await? {
         for line in String::from_utf8_lossy(&bytes).lines() {
