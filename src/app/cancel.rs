@@ -24,7 +24,7 @@ pub async fn cancel(app: &App, id: &RunId, by: &str) -> Result<Cancelled, AppErr
     if stored.run.is_over() {
         return Ok(Cancelled::AlreadyOver);
     }
-    update::apply(app, id, &[Input::Cancel { by: by.to_owned() }]).await?;
+    update::apply(app, id, &[Input::Cancel { by: by.to_owned(), replaced_by: None }]).await?;
     Ok(Cancelled::Accepted)
 }
 
@@ -48,7 +48,7 @@ pub async fn settle_group(app: &App, run: &Run, cancel_in_progress: bool) -> Res
     let Some(stays) = stays else { return Ok(()) };
     for other in active {
         let by = format!("run {stays} of the same concurrency group");
-        update::apply(app, &other, &[Input::Cancel { by }]).await?;
+        update::apply(app, &other, &[Input::Cancel { by, replaced_by: Some(stays.clone()) }]).await?;
     }
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 use super::{App, AppError, prompt, render, update};
 use crate::ports::{
-    Artifact, ArtifactError, Checkout, ContainerStatus, ForgeError, Launch, PreparedWorkspace, RemoteAccess,
-    RunnerError, Scope, SecretName, SecretText, WorkspaceError,
+    Artifact, ArtifactError, Checkout, ContainerStatus, ForgeError, Issue, Launch, PreparedWorkspace,
+    RemoteAccess, RunnerError, Scope, SecretName, SecretText, WorkspaceError,
 };
 use cloud_code_model::cli;
 use cloud_code_model::ids::AttemptId;
@@ -223,7 +223,7 @@ async fn tasking(
     attempt: &AttemptId,
     origin: &Origin,
 ) -> Result<String, Failure> {
-    let issue = app.forge.issue(&run.repository, run.subject.number).await?;
+    let issue = as_triggered(app.forge.issue(&run.repository, run.subject.number).await?, run);
     let comments = trusted_comments(app, run).await?;
     let cloud_code = &run.context["cloud_code"];
     let contexts = render::contexts(&run.context);
@@ -298,6 +298,17 @@ fn task_step(step: &Step, with: IndexMap<String, Value>) -> task::Step {
         timeout_minutes: step.timeout_minutes.map(task::Dynamic::Value),
         continue_on_error: step.continue_on_error.then_some(task::Dynamic::Value(true)),
     }
+}
+
+/// The issue with title and text as they stood when the run was triggered: whoever opened it may change them afterwards,
+/// and need not be somebody who may start a run.
+fn as_triggered(mut issue: Issue, run: &Run) -> Issue {
+    let event = &run.context["event"]["issue"];
+    if event["number"].as_u64() == Some(issue.number) {
+        issue.title = event["title"].as_str().unwrap_or_default().to_owned();
+        issue.body = event["body"].as_str().unwrap_or_default().to_owned();
+    }
+    issue
 }
 
 /// Comments of people who may write to the repository, as they stood when the run was triggered: text that others wrote,

@@ -62,8 +62,7 @@ async fn observe(app: &App, run: &Run, id: &AttemptId, seen: Option<&mut Seen>) 
         }
         ContainerStatus::Missing => Observation::Missing,
     };
-    let probed = run.attempt(id).is_some_and(|attempt| attempt.probed);
-    if observation != Observation::Running || probed {
+    if observation != Observation::Running {
         inputs.push(Input::Observed { job: id.job.clone(), attempt: id.number, observation });
     }
     if !inputs.is_empty() {

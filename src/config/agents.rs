@@ -92,6 +92,7 @@ impl AgentsConfig {
             budget_usd: env.number("BUDGET_USD", 0.01..=1_000_000.0)?,
             silence_minutes: env.number("SILENCE_MINUTES", 0.01..=50_400.0)?.unwrap_or(10.0),
             agent_env: cli_names.filter_map(|name| Some(((*name).to_owned(), env.get(name)?))).collect(),
+            launch_tries: env.parsed("LAUNCH_TRIES", positive)?.unwrap_or(6).max(1),
             ..Settings::default()
         };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

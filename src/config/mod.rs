@@ -72,6 +72,16 @@ impl Environment {
             .map(|dir| dir.join("cloud-code"))
     }
 
+    /// For `cloud-code runs`: one of the server's tokens.
+    pub fn client_token(&self) -> Option<String> {
+        self.get("CLOUD_CODE_TOKEN")
+    }
+
+    /// Whether somebody wants no colours (no-color.org: set to anything but the empty text).
+    pub fn no_colour(&self) -> bool {
+        self.0.get("NO_COLOR").is_some_and(|value| !value.is_empty())
+    }
+
     fn required(&self, name: &'static str) -> Result<String, ConfigError> {
         self.get(name).ok_or_else(|| {
             let meaning = VARIABLES

@@ -10,4 +10,8 @@
 
 mod app;
 mod contracts;
+mod crash;
+mod flows;
+mod harness;
 mod http;
+mod tidy;

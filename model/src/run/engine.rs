@@ -5,6 +5,7 @@ use super::state::{
     Attempt, AttemptState, CancelRequest, Check, Claim, Conclusion, Origin, Publication, ReportSummary, Run,
     RunStatus,
 };
+use crate::ids::RunId;
 use jiff::{SignedDuration, Timestamp};
 
 /// What a probe, or the watch over a container, has seen.
@@ -113,6 +114,8 @@ pub enum Input {
     Cancel {
         /// Who.
         by: String,
+        /// See [`CancelRequest::replaced_by`].
+        replaced_by: Option<RunId>,
     },
     /// The comment was posted, or found again.
     Commented {
@@ -179,7 +182,7 @@ pub fn step(run: &mut Run, input: Input, now: Timestamp) {
         }
         _ if run.is_over() => {}
         Input::Tick => tick(run, now),
-        Input::Cancel { by } => cancel(run, by, now),
+        Input::Cancel { by, replaced_by } => cancel(run, by, replaced_by, now),
         Input::Prepared { job, attempt, origin } => {
             if let Some(attempt) =
                 current(run, &job, attempt).filter(|attempt| attempt.state == AttemptState::Queued)
@@ -310,17 +313,11 @@ fn report_refused(run: &mut Run, job: &str, number: u32, reason: String, now: Ti
 }
 
 fn observed(run: &mut Run, job: &str, number: u32, observation: Observation, now: Timestamp) {
-    let lease = SignedDuration::from_secs(run.timing.lease_seconds);
     let Some(attempt) = current(run, job, number).filter(|attempt| attempt.state.is_live()) else { return };
     let stopping = attempt.stopping;
     let (conclusion, reason) = match (observation, stopping) {
-        (Observation::Running, _) => {
-            if attempt.probed {
-                // Alive by the runner's word though silent: one more lease, and the next time it is given up.
-                attempt.lease_until = Some(now + lease);
-            }
-            return;
-        }
+        // Alive by the runner's word though silent: the probe has given it one more lease, and no look renews it.
+        (Observation::Running, _) => return,
         (_, Some(StopReason::Cancelled)) => (Conclusion::Cancelled, None),
         (_, Some(StopReason::TimedOut)) => (Conclusion::TimedOut, Some("the job's time was up".to_owned())),
         (_, Some(StopReason::Lost)) => {
@@ -410,12 +407,12 @@ fn publish_refused(
     }
 }
 
-fn cancel(run: &mut Run, by: String, now: Timestamp) {
+fn cancel(run: &mut Run, by: String, replaced_by: Option<RunId>, now: Timestamp) {
     if run.cancel.is_some() {
         return;
     }
     run.note(now, format!("cancelled by {by}"));
-    run.cancel = Some(CancelRequest { by, at: now });
+    run.cancel = Some(CancelRequest { by, replaced_by, at: now });
     for key in run.jobs.iter().map(|job| job.key.clone()).collect::<Vec<_>>() {
         let Some(attempt) = run.job(&key).and_then(|job| job.attempts.last()) else { continue };
         let number = attempt.number;
@@ -452,12 +449,12 @@ fn tick(run: &mut Run, now: Timestamp) {
         let number = attempt.number;
         let past = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
         match attempt.state {
-            AttemptState::Queued => {
-                if past(Some(attempt.created_at + SignedDuration::from_secs(timing.queue_seconds))) {
-                    let hours = timing.queue_seconds / 3600;
-                    let reason = format!("no runner was free for {hours} hours");
-                    end_attempt(run, &key, number, Conclusion::TimedOut, Some(reason), now);
-                }
+            AttemptState::Queued
+                if past(Some(attempt.created_at + SignedDuration::from_secs(timing.queue_seconds))) =>
+            {
+                let hours = timing.queue_seconds / 3600;
+                let reason = format!("no runner was free for {hours} hours");
+                end_attempt(run, &key, number, Conclusion::TimedOut, Some(reason), now);
             }
             AttemptState::Starting | AttemptState::Running if past(attempt.deadline) => {
                 run.note(now, format!("{key}: the time limit of attempt {number} is over, stopping it"));

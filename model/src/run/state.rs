@@ -324,6 +324,9 @@ pub struct Job {
 pub struct CancelRequest {
     /// Who, or which newer run, wants it.
     pub by: String,
+    /// The run of the same concurrency group that stays in its place: the labels are that one's.
+    #[serde(default)]
+    pub replaced_by: Option<RunId>,
     /// When.
     pub at: Timestamp,
 }

@@ -3,10 +3,12 @@
 mod health;
 mod local;
 mod serve;
+mod take_over;
 
 pub use health::AppHealth;
 pub use local::{LocalRun, local};
 pub use serve::{Server, ServerOptions};
+pub use take_over::{Held, TakeOverError, take_over};
 
 use crate::adapters::disk::DiskArtifacts;
 use crate::adapters::github::{self, GitHubForge};
