@@ -439,12 +439,12 @@ fn tick(run: &mut Run, now: Timestamp) {
         let number = attempt.number;
         let past = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
         match attempt.state {
-            AttemptState::Queued => {
-                if past(Some(attempt.created_at + SignedDuration::from_secs(timing.queue_seconds))) {
-                    let hours = timing.queue_seconds / 3600;
-                    let reason = format!("no runner was free for {hours} hours");
-                    end_attempt(run, &key, number, Conclusion::TimedOut, Some(reason), now);
-                }
+            AttemptState::Queued
+                if past(Some(attempt.created_at + SignedDuration::from_secs(timing.queue_seconds))) =>
+            {
+                let hours = timing.queue_seconds / 3600;
+                let reason = format!("no runner was free for {hours} hours");
+                end_attempt(run, &key, number, Conclusion::TimedOut, Some(reason), now);
             }
             AttemptState::Starting | AttemptState::Running if past(attempt.deadline) => {
                 run.note(now, format!("{key}: the time limit of attempt {number} is over, stopping it"));

@@ -305,10 +305,11 @@ fn progress_note(text: &str) -> std::io::Result<()> {
 async fn wait_quietly(app: &App, id: &RunId) -> anyhow::Result<Run> {
     let mut saved = app.saved.subscribe();
     loop {
-        if let Some(stored) = app.store.load(id).await? {
-            if stored.run.is_over() && stored.run.outbox.is_empty() {
-                return Ok(stored.run);
-            }
+        if let Some(stored) = app.store.load(id).await?
+            && stored.run.is_over()
+            && stored.run.outbox.is_empty()
+        {
+            return Ok(stored.run);
         }
         // A missed message only means that there was more than one.
         let _ = tokio::time::timeout(Duration::from_secs(1), saved.recv()).await;

@@ -1,6 +1,6 @@
 //! The main road: from a label to a pull request.
 
-use crate::harness::{Options, SHOP, Workflow, World};
+use crate::harness::{Options, SHOP, WAIT_FOR_GO, Workflow, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_label_becomes_a_pull_request() {
@@ -9,8 +9,11 @@ async fn a_label_becomes_a_pull_request() {
         echo "hello" > greeting.txt
         echo '{"type":"summary","text":"I added a greeting."}'
     "#;
-    let world = World::start(Options::script(command).env("PUBLIC_URL", "https://cc.example")).await;
+    let command = format!("{WAIT_FOR_GO}\n{}", command.replace("        ", ""));
+    let world = World::start(Options::script(&command).env("PUBLIC_URL", "https://cc.example")).await;
     let number = world.ask("Add a greeting", "Say hello.");
+    world.expect_labels(number, &["cloud-code:running"]).await;
+    world.go();
     let comment = world.expect_comment(number, &["✅ **Done.**", "pull request #2"]).await;
     let pull = world.expect_pull(number).await;
     assert_eq!(pull.title, "Add a greeting");

@@ -16,7 +16,7 @@ async fn survive(faults: Vec<(Matcher, Fault, usize)>) {
     let pull = world.expect_pull(number).await;
     world.settle().await;
     assert_eq!(world.forge.clear_faults(), 0, "the fault was not met: {faults:?}");
-    assert_eq!(world.our_branches(), [pull.head_branch.clone()]);
+    assert_eq!(world.our_branches(), std::slice::from_ref(&pull.head_branch));
     assert_eq!(world.forge.pulls(SHOP).unwrap().len(), 1);
     assert_eq!(world.forge.comments(SHOP, number).unwrap().len(), 1, "{comment:?}");
     assert_eq!(world.forge.check_runs(SHOP, &pull.head_sha).unwrap().len(), 1);

@@ -114,10 +114,7 @@ impl World {
 
     fn log_problems(&self) -> Vec<String> {
         let text = self.log.text();
-        let bad = |line: &&str| {
-            (line.contains("\"level\":\"ERROR\"") || line.contains("panicked at"))
-                && !self.options.errors.iter().any(|known| line.contains(known))
-        };
+        let bad = |line: &&str| line.contains("\"level\":\"ERROR\"") || line.contains("panicked at");
         text.lines().filter(bad).map(|line| format!("the server logged an error: {line}")).collect()
     }
 

@@ -114,13 +114,6 @@ impl World {
         self.until(&what, async || self.runs_of(number).await.into_iter().next().filter(|run| so(run))).await
     }
 
-    /// Waits until a file is there (a script in an agent step has come that far), and gives its text.
-    pub(crate) async fn expect_file(&self, path: &std::path::Path) -> String {
-        let what = format!("the file {}", path.display());
-        self.until(&what, async || std::fs::read_to_string(path).ok().filter(|text| text.ends_with('\n')))
-            .await
-    }
-
     /// Looks again and again until something is found.
     pub(crate) async fn until<T>(&self, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
         let end = Instant::now() + PATIENCE;

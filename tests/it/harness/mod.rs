@@ -123,16 +123,6 @@ impl World {
         self.server.take().expect("the server runs").stop().await;
     }
 
-    /// Kills the server with SIGKILL.
-    pub(crate) async fn kill_server(&mut self) {
-        self.server.take().expect("the server runs").kill().await;
-    }
-
-    /// The server's process.
-    pub(crate) fn server_pid(&self) -> i32 {
-        self.server.as_ref().expect("the server runs").pid()
-    }
-
     /// Where deliveries go.
     pub(crate) fn webhook(&self) -> Webhook {
         let url = format!("http://{}/webhooks/github/", self.setting("LISTEN_ADDR"));
@@ -150,11 +140,6 @@ impl World {
         self.env.push((name.to_owned(), value.to_owned()));
     }
 
-    /// All settings of the server.
-    pub(crate) fn env(&self) -> &[(String, String)] {
-        &self.env
-    }
-
     /// The world's own folder: `home`, `forge`, `server`, and whatever a test puts there.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
@@ -168,11 +153,6 @@ impl World {
     /// Lets the scripts go on that wait for it.
     pub(crate) fn go(&self) {
         std::fs::write(self.dir.path().join("go"), "").unwrap();
-    }
-
-    /// A secret more that must show up nowhere.
-    pub(crate) fn keep_secret(&mut self, value: &str) {
-        self.secrets.push(value.to_owned());
     }
 }
 

@@ -9,8 +9,6 @@ pub(crate) struct Options {
     pub(crate) env: Vec<(String, String)>,
     pub(crate) default_branch: String,
     pub(crate) empty: bool,
-    /// What the server may log as an error, since the test provokes it.
-    pub(crate) errors: Vec<String>,
     /// The GitHub description to check the traffic against, if any.
     pub(crate) openapi: Option<PathBuf>,
 }
@@ -22,7 +20,6 @@ impl Default for Options {
             env: Vec::new(),
             default_branch: "main".to_owned(),
             empty: false,
-            errors: Vec::new(),
             openapi: std::env::var_os("CLOUD_CODE_OPENAPI").map(PathBuf::from),
         }
     }
@@ -55,12 +52,6 @@ impl Options {
     /// No first commit.
     pub(crate) fn empty(mut self) -> Self {
         self.empty = true;
-        self
-    }
-
-    /// The server may log an error that contains this text.
-    pub(crate) fn error(mut self, text: &str) -> Self {
-        self.errors.push(text.to_owned());
         self
     }
 }

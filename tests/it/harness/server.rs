@@ -99,12 +99,6 @@ impl ServerProcess {
         let _ = self.reader.await;
         assert!(status.success(), "the server ended with {status}:\n{}", self.log.tail(40));
     }
-
-    /// Kills it, as a power cut does.
-    pub(crate) async fn kill(mut self) {
-        self.child.kill().await.expect("it is killed");
-        let _ = self.reader.await;
-    }
 }
 
 /// Sends a signal to one process.
