@@ -204,8 +204,7 @@ impl Reader for ClaudeReader {
 
     fn exited(&mut self, code: i32) -> End {
         let known = self.stopped();
-        let failure = match &self.result {
-            None if self.refused.is_some() => self.refused.clone().map(Failure::last),
+        let failed = match &self.result {
             None if code == 0 => Some(Failure::last("claude ended without its closing record")),
             None => {
                 Some(Failure::last(format!("claude ended without its closing record: {}", tell_exit(code))))
@@ -215,6 +214,8 @@ impl Reader for ClaudeReader {
                     .then(|| Failure::last(format!("claude reported success, but then: {}", tell_exit(code))))
             }),
         };
+        // Stopped while it was knocking, it leaves a record that says something else.
+        let failure = failed.map(|failure| self.refused.clone().map_or(failure, Failure::last));
         End { known, failure }
     }
 

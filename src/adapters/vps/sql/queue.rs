@@ -58,8 +58,8 @@ const DEPTH: &str = "SELECT \
     (SELECT COUNT(*) FROM messages WHERE lane = $1 AND state IN ('delayed', 'leased') AND visible_at > $2 AND state = 'leased'), \
     (SELECT COUNT(*) FROM messages WHERE lane = $1 AND state = 'dead')";
 
-const RECLAIM: &str =
-    "UPDATE messages SET state = 'ready', lease = lease + 1 WHERE lane = $1 AND state = 'leased'";
+const RECLAIM: &str = "UPDATE messages SET state = 'ready', lease = lease + 1 \
+    WHERE lane = $1 AND state IN ('delayed', 'leased') AND state = 'leased'";
 
 const PRUNE: &str = "DELETE FROM messages WHERE (lane, key) IN \
     (SELECT lane, key FROM messages WHERE state = 'done' AND finished_at < $1 ORDER BY finished_at LIMIT $2)";
