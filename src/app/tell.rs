@@ -16,17 +16,10 @@ pub async fn tell(app: &App, run: &Run) -> Result<Option<Input>, AppError> {
     let number = run.subject.number;
     let posted = app.forge.put_comment(&run.repository, number, &marker, run.comment, &body).await;
     let id = final_answer(posted, "comment")?;
-    if app.settings.state_labels && !superseded(app, run).await? {
+    if app.settings.state_labels {
         final_answer(app.forge.change_labels(&run.repository, number, &labels(run)).await, "labels")?;
     }
     Ok(id.filter(|id| run.comment != Some(*id)).map(|id| Input::Commented { id }))
-}
-
-/// Whether another run of its group is at work while this one is over: the label is the other's then.
-async fn superseded(app: &App, run: &Run) -> Result<bool, AppError> {
-    let Some(group) = run.group.as_ref().filter(|_| run.is_over()) else { return Ok(false) };
-    let active = app.store.active_in_group(&run.repository.full_name(), group).await?;
-    Ok(active.iter().any(|other| *other != run.id))
 }
 
 /// Sets the check run on the commit that an attempt pushed.
