@@ -24,8 +24,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const READERS: u32 = 4;
 
 /// Bytes of a page of a new database; one that is there keeps its own. Most of what is written are deliveries of about 10 kB,
-/// which take two or three pages instead of three or four: fewer writes, and about an eighth more deliveries a second
-/// (`tests/load/run webhook`).
+/// which take fewer of these than of SQLite's usual 4 KiB: fewer writes, and more deliveries a second (docs/performance.md).
 const PAGE_SIZE: u32 = 8192;
 
 /// Pages in the write-ahead log before they are moved into the database: rarer and larger moves keep the
