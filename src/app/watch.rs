@@ -50,10 +50,10 @@ async fn observe(app: &App, run: &Run, id: &AttemptId, seen: Option<&mut Seen>) 
     // The order matters: a container that ended has written its last report before.
     let status = app.runner.status(id).await?;
     let mut inputs = Vec::new();
-    if let Some(input) = report::read(app, run, id).await? {
-        if seen.is_none_or(|seen| seen.is_news(&input, app.clock.now(), run)) {
-            inputs.push(input);
-        }
+    if let Some(input) = report::read(app, run, id).await?
+        && seen.is_none_or(|seen| seen.is_news(&input, app.clock.now(), run))
+    {
+        inputs.push(input);
     }
     let observation = match status {
         ContainerStatus::Running => Observation::Running,

@@ -9,7 +9,7 @@ use cloud_code_model::run::RunStatus;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -311,8 +311,12 @@ async fn sweeping(shared: Arc<Shared>, every: Duration) {
             () = shared.stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
+        let started = Instant::now();
         match sweep::sweep(&shared.app, &mut marked).await {
-            Ok(swept) => tracing::debug!(due = swept.due, removed = swept.removed, "swept"),
+            Ok(swept) => {
+                let elapsed_ms = started.elapsed().as_secs_f64() * 1000.0;
+                tracing::debug!(due = swept.due, removed = swept.removed, elapsed_ms, "swept");
+            }
             Err(error) => tracing::error!(%error, "could not sweep"),
         }
     }
