@@ -356,7 +356,7 @@ mod tests {
                 "<img src=x> </details> <!-- cloud-code:end -->",
                 "<|img src=x> <|/details> <|!-- cloud-code:end -->",
             ),
-            ("&commat;ann &#64;ann &#x40;ann", "&|commat;ann &|#64;ann &|#x40;ann"),
+            ("&commat;ann &#64;ann &#x40;ann", "&|commat;ann &|#|64;ann &|#x40;ann"),
             (
                 "a < b && c, R&D; # heading, x - 1, https://h/?a=1&b=2",
                 "a < b && c, R&|D; # heading, x - 1, https://h/?a=1&b=2",

@@ -298,7 +298,7 @@ fn the_demo() {
 fn a_server_without_its_settings_names_the_variable() {
     let home = tempfile::tempdir().unwrap();
     let all = [
-        ("GITHUB_WEBHOOK_SECRET", "secret"),
+        ("GITHUB_WEBHOOK_SECRET", "a secret of good length"),
         ("GITHUB_APP_ID", "1"),
         ("GITHUB_APP_NAME", "app"),
         ("GITHUB_PRIVATE_KEY", "-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----"),
@@ -322,6 +322,7 @@ fn a_server_without_its_settings_names_the_variable() {
         check(&empty, missing);
     }
     for (name, value) in [
+        ("GITHUB_WEBHOOK_SECRET", "secret"),
         ("GITHUB_APP_ID", "one"),
         ("GITHUB_PRIVATE_KEY", "no key"),
         ("LISTEN_ADDR", "here"),
