@@ -28,6 +28,11 @@ const MAX_DELIVERY_RECEIVES: u32 = 1000;
 /// The longest wait that the other side may ask for.
 const MAX_WAIT: Duration = Duration::from_secs(2 * 3600);
 
+/// Deliveries handled at once. They wait for the forge and for the disk, whose commits they share.
+const DECIDERS: usize = 8;
+/// Runs whose outboxes are executed at once. They wait for the forge, which gets one write at a time of each installation.
+const EXECUTORS: usize = 16;
+
 /// Handlers that work at once on each lane (launches: one a free slot).
 #[derive(Debug, Clone, Copy)]
 pub struct WorkerOptions {
@@ -75,10 +80,10 @@ impl Worker {
         adopt(&shared).await?;
         tracker.spawn(sweeping(Arc::clone(&shared), options.sweep));
         tracker.spawn(launching(Arc::clone(&shared)));
-        for _ in 0..2 {
+        for _ in 0..DECIDERS {
             tracker.spawn(consuming(Arc::clone(&shared), Lane::Deliveries));
         }
-        for _ in 0..4 {
+        for _ in 0..EXECUTORS {
             tracker.spawn(consuming(Arc::clone(&shared), Lane::Runs));
         }
         Ok(Self { tracker, stop })
