@@ -35,7 +35,7 @@ impl Workspaces for Names {
         let store = self.cancels.lock().unwrap().clone();
         if let Some(store) = store {
             let Stored { mut run, version } = store.load(&checkout.attempt.run).await.unwrap().unwrap();
-            step(&mut run, Input::Cancel { by: "ann".to_owned() }, run.created_at);
+            step(&mut run, Input::Cancel { by: "ann".to_owned(), replaced_by: None }, run.created_at);
             store.save(&run, version).await.unwrap();
         }
         Ok(PreparedWorkspace {
@@ -259,7 +259,7 @@ async fn a_run_that_is_being_cancelled_ends_no_other_of_its_group() {
     let Stored { mut run, version } = world.store.load(&old.id).await.unwrap().unwrap();
     let launched = Input::Launched { job: "implement".into(), attempt: 1, handle: "c".into() };
     step(&mut run, launched, world.clock.now());
-    step(&mut run, Input::Cancel { by: "ann".into() }, world.clock.now());
+    step(&mut run, Input::Cancel { by: "ann".into(), replaced_by: None }, world.clock.now());
     world.store.save(&run, version).await.unwrap();
     cancel::settle_group(&world.app, &new, false).await.unwrap();
     assert_eq!(world.stored(&new).await.cancel, None);
