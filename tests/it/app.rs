@@ -35,7 +35,8 @@ impl Workspaces for Names {
         let store = self.cancels.lock().unwrap().clone();
         if let Some(store) = store {
             let Stored { mut run, version } = store.load(&checkout.attempt.run).await.unwrap().unwrap();
-            step(&mut run, Input::Cancel { by: "ann".to_owned(), replaced_by: None }, run.created_at);
+            let at = run.created_at;
+            step(&mut run, Input::Cancel { by: "ann".to_owned(), replaced_by: None }, at);
             store.save(&run, version).await.unwrap();
         }
         Ok(PreparedWorkspace {
