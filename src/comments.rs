@@ -66,14 +66,12 @@ pub fn run_comment(run: &Run, public_url: Option<&str>) -> String {
     }
     let attempt = run.jobs.last().and_then(|job| job.attempts.last());
     if let Some(report) = attempt.and_then(|attempt| attempt.report.as_ref()) {
-        if run.is_over() {
-            if let Some(summary) = &report.summary {
-                let _ = writeln!(
-                    out,
-                    "\n<details><summary>What the agent said</summary>\n\n{}\n\n</details>",
-                    quiet_block(summary)
-                );
-            }
+        if let Some(summary) = report.summary.as_ref().filter(|_| run.is_over()) {
+            let _ = writeln!(
+                out,
+                "\n<details><summary>What the agent said</summary>\n\n{}\n\n</details>",
+                quiet_block(summary)
+            );
         }
         if !report.steps.is_empty() {
             out.push('\n');
@@ -175,7 +173,7 @@ fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n) % 3 == 0 {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

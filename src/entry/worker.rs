@@ -9,7 +9,7 @@ use cloud_code_model::run::RunStatus;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -27,6 +27,11 @@ const MAX_RECEIVES: u32 = 15;
 const MAX_DELIVERY_RECEIVES: u32 = 1000;
 /// The longest wait that the other side may ask for.
 const MAX_WAIT: Duration = Duration::from_secs(2 * 3600);
+
+/// Deliveries handled at once. They wait for the forge and for the disk, whose commits they share.
+const DECIDERS: usize = 8;
+/// Runs whose outboxes are executed at once. They wait for the forge, which gets one write at a time of each installation.
+const EXECUTORS: usize = 16;
 
 /// Handlers that work at once on each lane (launches: one a free slot).
 #[derive(Debug, Clone, Copy)]
@@ -75,10 +80,10 @@ impl Worker {
         adopt(&shared).await?;
         tracker.spawn(sweeping(Arc::clone(&shared), options.sweep));
         tracker.spawn(launching(Arc::clone(&shared)));
-        for _ in 0..2 {
+        for _ in 0..DECIDERS {
             tracker.spawn(consuming(Arc::clone(&shared), Lane::Deliveries));
         }
-        for _ in 0..4 {
+        for _ in 0..EXECUTORS {
             tracker.spawn(consuming(Arc::clone(&shared), Lane::Runs));
         }
         Ok(Self { tracker, stop })
@@ -311,8 +316,12 @@ async fn sweeping(shared: Arc<Shared>, every: Duration) {
             () = shared.stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
+        let started = Instant::now();
         match sweep::sweep(&shared.app, &mut marked).await {
-            Ok(swept) => tracing::debug!(due = swept.due, removed = swept.removed, "swept"),
+            Ok(swept) => {
+                let elapsed_ms = started.elapsed().as_secs_f64() * 1000.0;
+                tracing::debug!(due = swept.due, removed = swept.removed, elapsed_ms, "swept");
+            }
             Err(error) => tracing::error!(%error, "could not sweep"),
         }
     }

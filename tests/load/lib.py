@@ -1,5 +1,6 @@
 """What the load scripts share: a GitHub on loopback, a server, signed payloads, a look at processes, one line a figure."""
 
+import base64
 import contextlib
 import hashlib
 import hmac
@@ -114,7 +115,10 @@ class Server:
         self.url = f"http://127.0.0.1:{port}"
 
     def get(self, path):
-        request = urllib.request.Request(self.url + path, headers={"Authorization": f"Bearer {TOKEN}"})
+        """The API takes the token as it is, the pages as a browser gives it."""
+        basic = base64.b64encode(f"any:{TOKEN}".encode()).decode()
+        credentials = f"Bearer {TOKEN}" if path.startswith("/api/") else f"Basic {basic}"
+        request = urllib.request.Request(self.url + path, headers={"Authorization": credentials})
         with urllib.request.urlopen(request, timeout=30) as reply:
             return reply.read()
 
