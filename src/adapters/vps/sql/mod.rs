@@ -5,6 +5,7 @@
 
 mod database;
 mod messages;
+mod packing;
 mod queue;
 mod store;
 mod time;

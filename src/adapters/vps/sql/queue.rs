@@ -5,6 +5,7 @@
 //! walk an index and never the whole lane.
 
 use super::messages::Push;
+use super::packing::{pack, unpack};
 use super::time::{nanos, nanos_after, timestamp};
 use super::writer::{Wakers, WriteFailed, Writer, work};
 use crate::ports::{Clock, Depth, Lane, Leased, Pushed, Queue, QueueError, Receipt};
@@ -178,11 +179,12 @@ impl SqlQueue {
                 let message = |row: &sqlx::sqlite::SqliteRow| {
                     let key: String = row.try_get(1)?;
                     let lease: i64 = row.try_get(4)?;
+                    let body = unpack(row.try_get(2)?).map_err(|error| sqlx::Error::Decode(error.into()))?;
                     let leased = Leased {
                         receipt: receipt(lane, lease, &key),
                         lane,
                         key,
-                        body: row.try_get(2)?,
+                        body,
                         receives: u32::try_from(row.try_get::<i64, _>(3)?).unwrap_or(u32::MAX),
                     };
                     Ok((row.try_get::<i64, _>(0)?, leased))
@@ -230,7 +232,7 @@ impl Queue for SqlQueue {
         body: Vec<u8>,
         delay: Duration,
     ) -> Result<Pushed, QueueError> {
-        Ok(self.writer.push(Push { lane, key: key.to_owned(), body, delay }).await?)
+        Ok(self.writer.push(Push { lane, key: key.to_owned(), body: pack(&body), delay }).await?)
     }
 
     async fn lease(
