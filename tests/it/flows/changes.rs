@@ -57,8 +57,8 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "both",
-        script: "echo x > x.txt; git add -A; git commit -qm 'My own words'; echo y > y.txt",
-        commits: &["My own words", "both"],
+        script: "echo x > x.txt; git add -A; git commit -qm 'My first words'; echo y > y.txt",
+        commits: &["My first words", "both"],
         files: &[("x.txt", "x\n"), ("y.txt", "y\n")],
         told: &["2 commits in 2 files"],
     },
