@@ -126,6 +126,21 @@ impl Report {
         self.add(Severity::Info, at, rule, message);
     }
 
+    /// An error in another file, which this one calls.
+    pub(super) fn error_in(
+        &mut self,
+        file: &str,
+        at: Position,
+        rule: &'static str,
+        message: impl Into<String>,
+    ) {
+        let (severity, message) = (Severity::Error, message.into());
+        if self.findings.len() < MOST {
+            let file = file.to_owned();
+            self.findings.push(Finding { file, line: at.line, column: at.column, severity, rule, message });
+        }
+    }
+
     /// Takes findings of another file over.
     pub(super) fn append(&mut self, findings: Vec<Finding>) {
         self.findings.extend(findings);
@@ -133,7 +148,9 @@ impl Report {
 
     /// In the order of the file.
     pub(super) fn into_findings(mut self) -> Vec<Finding> {
-        self.findings.sort_by_key(|finding| (finding.line, finding.column, finding.severity));
+        let key =
+            |finding: &Finding| (finding.file != self.file, finding.line, finding.column, finding.severity);
+        self.findings.sort_by_key(key);
         self.findings
     }
 }

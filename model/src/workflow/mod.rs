@@ -10,11 +10,11 @@ mod suggest;
 mod trigger;
 pub mod yaml;
 
+pub use builtin::{BUILT_IN_PATH, implement};
 pub use check::{Files, NoFiles, ReusableOptions, lint, lint_with};
 pub use finding::{Finding, RULES, Severity};
-pub use sarif::sarif;
-pub use builtin::{BUILT_IN_PATH, implement};
 pub use read::{WorkflowError, read};
+pub use sarif::sarif;
 pub use trigger::{EventKind, is_started_by};
 
 use indexmap::IndexMap;

@@ -45,11 +45,26 @@ struct Reader<'a> {
 
 /// Keys of a job that change what runs, and that this version does not run.
 const JOB_NOT_RUN: &[&str] = &[
-    "needs", "if", "strategy", "container", "services", "environment", "concurrency", "outputs", "defaults", "snapshot", "uses",
-    "continue-on-error", "cancel-timeout-minutes",
+    "needs",
+    "if",
+    "strategy",
+    "container",
+    "services",
+    "environment",
+    "concurrency",
+    "outputs",
+    "defaults",
+    "snapshot",
+    "uses",
+    "continue-on-error",
+    "cancel-timeout-minutes",
 ];
 
 impl Reader<'_> {
+    fn not_run(&mut self, at: Position, what: &str) {
+        self.refuse(at, &format!("{what} is not run by this version"));
+    }
+
     fn refuse(&mut self, at: Position, message: &str) {
         self.refused.push(Finding {
             file: self.path.to_owned(),
@@ -57,20 +72,23 @@ impl Reader<'_> {
             column: at.column,
             severity: Severity::Error,
             rule: "not-run",
-            message: format!("{message} is not run by this version"),
+            message: message.to_owned(),
         });
     }
 
     fn workflow(&mut self, root: &Node) -> Workflow {
         let env = texts(root.get("env"));
         if let Some(defaults) = root.entry("defaults") {
-            self.refuse(defaults.key.at, "`defaults`");
+            self.not_run(defaults.key.at, "`defaults`");
         }
         let jobs = root.get("jobs").map_or(&[][..], |jobs| jobs.entries());
         if let Some(second) = jobs.get(1) {
-            self.refuse(second.key.at, "a run of several jobs");
+            self.not_run(second.key.at, "a run of several jobs");
         }
-        let jobs = jobs.iter().map(|entry| self.job(entry.key.text().unwrap_or_default(), &entry.value, &env)).collect();
+        let jobs = jobs
+            .iter()
+            .map(|entry| self.job(entry.key.text().unwrap_or_default(), &entry.value, &env))
+            .collect();
         Workflow {
             path: self.path.to_owned(),
             name: text(root, "name").unwrap_or_else(|| self.path.to_owned()),
@@ -83,7 +101,7 @@ impl Reader<'_> {
 
     fn concurrency(&mut self, node: &Arc<Node>) -> Concurrency {
         if let Some(queue) = node.entry("queue") {
-            self.refuse(queue.key.at, "`queue`");
+            self.not_run(queue.key.at, "`queue`");
         }
         Concurrency {
             group: text(node, "group").or_else(|| node.text()).unwrap_or_default(),
@@ -94,18 +112,18 @@ impl Reader<'_> {
     fn job(&mut self, key: String, job: &Node, outer: &IndexMap<String, String>) -> Job {
         for name in JOB_NOT_RUN {
             if let Some(entry) = job.entry(name) {
-                self.refuse(entry.key.at, &format!("`{name}` of a job"));
+                self.not_run(entry.key.at, &format!("`{name}` of a job"));
             }
         }
         let mut env = outer.clone();
         env.extend(texts(job.get("env")));
         let steps = job.get("steps").map_or(&[][..], |steps| steps.items());
         if steps.is_empty() {
-            self.refuse(job.at, "a job needs a step; one without");
+            self.refuse(job.at, "a job needs a step");
         }
         let runs_on = job.get("runs-on");
         if let Some(runs_on) = runs_on.filter(|node| node.text().is_none()) {
-            self.refuse(runs_on.at, "`runs-on` with several labels");
+            self.not_run(runs_on.at, "`runs-on` with several labels");
         }
         Job {
             name: text(job, "name").unwrap_or_else(|| key.clone()),
@@ -122,7 +140,7 @@ impl Reader<'_> {
     fn step(&mut self, step: &Node) -> Step {
         for name in ["background", "wait", "wait-all", "cancel", "parallel"] {
             if let Some(entry) = step.entry(name) {
-                self.refuse(entry.key.at, &format!("`{name}`"));
+                self.not_run(entry.key.at, &format!("`{name}`"));
             }
         }
         let uses = text(step, "uses");
@@ -131,7 +149,9 @@ impl Reader<'_> {
             && name != "agent"
             && !name.starts_with("actions/checkout@")
         {
-            let message = format!("`{name}` can't run here: only `uses: agent` does, and `actions/checkout`, as already done; another action");
+            let message = format!(
+                "`{name}` can't run here: this version runs `uses: agent` (and `actions/checkout`, as already done)"
+            );
             self.refuse(uses.at, &message);
         }
         let with = step.get("with").map_or(&[][..], |with| with.entries());
@@ -143,7 +163,10 @@ impl Reader<'_> {
             run: text(step, "run"),
             shell: text(step, "shell"),
             working_directory: text(step, "working-directory"),
-            with: with.iter().map(|entry| (entry.key.text().unwrap_or_default(), entry.value.to_json())).collect(),
+            with: with
+                .iter()
+                .map(|entry| (entry.key.text().unwrap_or_default(), entry.value.to_json()))
+                .collect(),
             env: texts(step.get("env")),
             timeout_minutes: self.number(step, "timeout-minutes"),
             continue_on_error: self.flag(step, "continue-on-error"),
@@ -154,8 +177,11 @@ impl Reader<'_> {
         let node = node.get(key)?;
         match node.value {
             Value::Number(number) => Some(number),
+            // Any other value is told already.
             _ => {
-                self.refuse(node.at, &format!("an expression for `{key}`"));
+                if node.has_expression() {
+                    self.not_run(node.at, &format!("an expression for `{key}`"));
+                }
                 None
             }
         }
@@ -165,8 +191,11 @@ impl Reader<'_> {
         let Some(node) = node.get(key) else { return false };
         match node.value {
             Value::Bool(flag) => flag,
+            // Any other value is told already.
             _ => {
-                self.refuse(node.at, &format!("an expression for `{key}`"));
+                if node.has_expression() {
+                    self.not_run(node.at, &format!("an expression for `{key}`"));
+                }
                 false
             }
         }
@@ -245,18 +274,37 @@ jobs:
         refused("jobs: {}", "w.yml:1:1: error: a workflow needs `on`");
         refused("jobs: {}", "w.yml:1:7: error: a workflow needs a job");
         refused("on: push\njobs:\n  a:\n    steps: []", "w.yml:4:5: error: a job needs a step");
-        refused("on: push\njobs:\n  a:\n    stepz: []", "w.yml:4:5: error: `stepz` is not known in this place");
+        refused(
+            "on: push\njobs:\n  a:\n    stepz: []",
+            "w.yml:4:5: error: `stepz` is not known in this place",
+        );
         refused("on: push\njobs:\n  a:\n    stepz: []", "did you mean `steps`?");
-        refused("on: push\njobs:\n  a:\n    steps: [{uses: x, run: y}]", "w.yml:4:23: error: `run` is not known");
-        refused("on: push\njobs:\n  a:\n    steps: [{uses: some/action@v1}]", "w.yml:4:19: error: `some/action@v1` can't run here");
+        refused(
+            "on: push\njobs:\n  a:\n    steps: [{uses: x, run: y}]",
+            "w.yml:4:23: error: `run` is not known",
+        );
+        refused(
+            "on: push\njobs:\n  a:\n    steps: [{uses: some/action@v1}]",
+            "w.yml:4:20: error: `some/action@v1` can't run here",
+        );
         refused("on: push\njobs:\n  1a:\n    steps: [{run: x}]", "w.yml:3:3: error: `1a` is no id of a job");
         refused(
             "on: push\njobs:\n  a:\n    timeout-minutes: soon\n    steps: [{run: x}]",
             "w.yml:4:22: error: `timeout-minutes` has the wrong kind of value: expected a number",
         );
         refused("on: [push\njobs: x", "w.yml:2:");
-        refused("on: push\njobs: {a: {steps: [{run: x}]}, b: {steps: [{run: x}]}}", "several jobs is not run by this version");
-        for (key, value) in [("needs", "a"), ("if", "always()"), ("container", "x"), ("services", "{}"), ("outputs", "{}"), ("strategy", "{}")] {
+        refused(
+            "on: push\njobs: {a: {steps: [{run: x}]}, b: {steps: [{run: x}]}}",
+            "several jobs is not run by this version",
+        );
+        for (key, value) in [
+            ("needs", "a"),
+            ("if", "always()"),
+            ("container", "x"),
+            ("services", "{}"),
+            ("outputs", "{}"),
+            ("strategy", "{}"),
+        ] {
             refused(
                 &format!("on: push\njobs:\n  a:\n    {key}: {value}\n    steps: [{{run: x}}]"),
                 &format!("w.yml:4:5: error: `{key}` of a job is not run by this version"),
@@ -266,9 +314,13 @@ jobs:
 
     #[test]
     fn all_mistakes_are_told_at_once() {
-        let error = read("w.yml", "on: push\njobs:\n  a:\n    stepz: []\n    timeout-minutes: soon\n    steps: [{runn: x}]").unwrap_err();
+        let error = read(
+            "w.yml",
+            "on: push\njobs:\n  a:\n    stepz: []\n    timeout-minutes: soon\n    steps: [{runn: x}]",
+        )
+        .unwrap_err();
         let lines: Vec<_> = error.findings.iter().map(|finding| (finding.line, finding.rule)).collect();
-        assert_eq!(lines, [(4, "unknown-key"), (5, "value"), (6, "unknown-key"), (6, "missing-key")]);
+        assert_eq!(lines, [(4, "unknown-key"), (5, "value"), (6, "missing-key"), (6, "unknown-key")]);
         assert_eq!(error.to_string().lines().count(), 4);
     }
 }

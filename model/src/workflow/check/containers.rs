@@ -8,10 +8,18 @@ pub(super) fn check(checked: &Checked<'_>, report: &mut Report) {
     for (_, job) in checked.jobs() {
         if let Some(entry) = job.entry("container") {
             container(entry, report);
-            report.warn(entry.key.at, "not-run", "Cloud Code does not run a job in a `container` of its own; its runner is one already");
+            report.warn(
+                entry.key.at,
+                "not-run",
+                "Cloud Code does not run a job in a `container` of its own; its runner is one already",
+            );
         }
         if let Some(services) = job.entry("services") {
-            report.warn(services.key.at, "not-run", "Cloud Code does not run service containers; a run that has them is refused");
+            report.warn(
+                services.key.at,
+                "not-run",
+                "Cloud Code does not run service containers; a run that has them is refused",
+            );
             for service in services.value.entries() {
                 container(service, report);
             }
@@ -22,7 +30,9 @@ pub(super) fn check(checked: &Checked<'_>, report: &mut Report) {
 fn container(entry: &Entry, report: &mut Report) {
     let node = &entry.value;
     match &node.value {
-        Value::Text(text) if text.is_empty() => report.warn(node.at, "value", "the image is empty, so there is no container"),
+        Value::Text(text) if text.is_empty() => {
+            report.warn(node.at, "value", "the image is empty, so there is no container")
+        }
         Value::Map(_) => {
             if node.entry("image").is_none() {
                 report.warn(entry.key.at, "missing-key", "a container needs an `image`");
@@ -44,6 +54,10 @@ fn credentials(entry: &Entry, report: &mut Report) {
         report.warn(entry.key.at, "missing-key", "`credentials` needs both `username` and `password`");
     }
     if let Some(password) = node.get("password").filter(|password| !password.has_expression()) {
-        report.warn(password.at, "credentials", "a password stands in the file for all to read; take it from `${{ secrets.NAME }}`");
+        report.warn(
+            password.at,
+            "credentials",
+            "a password stands in the file for all to read; take it from `${{ secrets.NAME }}`",
+        );
     }
 }

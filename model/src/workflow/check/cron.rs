@@ -15,7 +15,17 @@ const FIELDS: [(&str, u32, u32, &[&str]); 5] = [
 
 /// The areas of the IANA time zone database.
 const AREAS: [&str; 11] = [
-    "Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Etc", "Europe", "Indian", "Pacific",
+    "Africa",
+    "America",
+    "Antarctica",
+    "Arctic",
+    "Asia",
+    "Atlantic",
+    "Australia",
+    "Etc",
+    "Europe",
+    "Indian",
+    "Pacific",
 ];
 
 pub(super) fn check(node: &Node, report: &mut Report) {
@@ -27,7 +37,9 @@ pub(super) fn check(node: &Node, report: &mut Report) {
                 Err(wrong) => report.error(cron.at, "cron", format!("`{text}` is no schedule: {wrong}")),
                 Ok(minutes) => {
                     if let Some(between) = shortest(&minutes).filter(|&between| between < 5) {
-                        let message = format!("this asks for a run every {between} minutes; GitHub starts one every 5 at most");
+                        let message = format!(
+                            "this asks for a run every {between} minutes; GitHub starts one every 5 at most"
+                        );
                         report.warn(cron.at, "cron", message);
                     }
                 }
@@ -39,7 +51,8 @@ pub(super) fn check(node: &Node, report: &mut Report) {
             let area = text.split_once('/').map(|(area, _)| area);
             if !area.is_some_and(|area| AREAS.contains(&area)) {
                 let near = area.map_or_else(String::new, |area| hint(area, AREAS));
-                let message = format!("`{text}` is no time zone; expected an IANA name like `Europe/London`{near}");
+                let message =
+                    format!("`{text}` is no time zone; expected an IANA name like `Europe/London`{near}");
                 report.warn(zone.at, "cron", message);
             }
         }
@@ -50,10 +63,7 @@ pub(super) fn check(node: &Node, report: &mut Report) {
 fn minutes_of(text: &str) -> Result<Vec<u32>, String> {
     let fields: Vec<&str> = text.split_ascii_whitespace().collect();
     if fields.len() != FIELDS.len() {
-        return Err(format!(
-            "expected 5 fields (minute hour day month weekday), found {}",
-            fields.len()
-        ));
+        return Err(format!("expected 5 fields (minute hour day month weekday), found {}", fields.len()));
     }
     let mut minutes = Vec::new();
     for (at, (field, (name, least, most, words))) in fields.iter().zip(FIELDS).enumerate() {
@@ -115,12 +125,25 @@ mod tests {
 
     #[test]
     fn cron_lines_are_read() {
-        for (text, between) in
-            [("*/5 * * * *", Some(5)), ("*/4 * * * *", Some(4)), ("0 0 1 jan MON-fri", None), ("5,10/20 1-3 * * 7", Some(5))]
-        {
+        for (text, between) in [
+            ("*/5 * * * *", Some(5)),
+            ("*/4 * * * *", Some(4)),
+            ("0 0 1 jan MON-fri", None),
+            ("5,10/20 1-3 * * 7", Some(5)),
+        ] {
             assert_eq!(minutes_of(text).map(|minutes| shortest(&minutes)), Ok(between), "{text}");
         }
-        for text in ["", "* * * *", "60 * * * *", "* 24 * * *", "*/0 * * * *", "5-1 * * * *", "a * * * *", "@daily", "* * 0 * *"] {
+        for text in [
+            "",
+            "* * * *",
+            "60 * * * *",
+            "* 24 * * *",
+            "*/0 * * * *",
+            "5-1 * * * *",
+            "a * * * *",
+            "@daily",
+            "* * 0 * *",
+        ] {
             assert!(minutes_of(text).is_err(), "{text}");
         }
     }

@@ -25,7 +25,11 @@ pub(super) fn check(checked: &Checked<'_>, report: &mut Report) {
             for name in on.one_or_many() {
                 let Some(text) = name.as_str().filter(|_| !name.has_expression()) else { continue };
                 if known(text, &name, report) && text == "schedule" {
-                    report.warn(name.at, "event", "`schedule` starts nothing without its `cron` lines: `schedule: [{ cron: … }]`");
+                    report.warn(
+                        name.at,
+                        "event",
+                        "`schedule` starts nothing without its `cron` lines: `schedule: [{ cron: … }]`",
+                    );
                 }
             }
         }
@@ -93,8 +97,9 @@ fn filters(event: &str, node: &Arc<Node>, report: &mut Report) {
         let other = format!("{filter}-ignore");
         if let (Some(first), Some(second)) = (node.entry(filter), node.entry(&other)) {
             let at = first.key.at.max(second.key.at);
-            let message =
-                format!("`{filter}` and `{other}` can't both filter one event; write `!pattern` in `{filter}` instead");
+            let message = format!(
+                "`{filter}` and `{other}` can't both filter one event; write `!pattern` in `{filter}` instead"
+            );
             report.error(at, "event", message);
         }
     }

@@ -7,7 +7,9 @@ pub(super) fn reference(text: &str) -> Option<String> {
     }
     let name = text.strip_prefix('!').unwrap_or(text);
     if name.starts_with('/') || name.ends_with('/') || name.ends_with('.') {
-        return Some("can match no branch or tag: their names neither begin with `/` nor end with `/` or `.`".into());
+        return Some(
+            "can match no branch or tag: their names neither begin with `/` nor end with `/` or `.`".into(),
+        );
     }
     let mut characters = name.chars();
     while let Some(c) = characters.next() {
@@ -17,7 +19,10 @@ pub(super) fn reference(text: &str) -> Option<String> {
             c => c.is_control(),
         };
         if wrong {
-            return Some(format!("can match no branch or tag: their names have no `{}` (this is no regular expression)", c.escape_default()));
+            return Some(format!(
+                "can match no branch or tag: their names have no `{}` (this is no regular expression)",
+                c.escape_default()
+            ));
         }
     }
     None
@@ -33,7 +38,10 @@ pub(super) fn path(text: &str) -> Option<String> {
     }
     let name = text.strip_prefix('!').unwrap_or(text);
     if name.split('/').any(|part| part == "." || part == "..") {
-        return Some("matches nothing: paths are written from the root of the repository, with neither `.` nor `..`".into());
+        return Some(
+            "matches nothing: paths are written from the root of the repository, with neither `.` nor `..`"
+                .into(),
+        );
     }
     None
 }

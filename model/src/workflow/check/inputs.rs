@@ -17,7 +17,10 @@ pub(super) fn check(checked: &Checked<'_>, report: &mut Report) {
             input(entry, event == "workflow_dispatch", report);
         }
         if event == "workflow_dispatch" && inputs.entries().len() > MOST {
-            let message = format!("`workflow_dispatch` has {} inputs; at most {MOST} are taken", inputs.entries().len());
+            let message = format!(
+                "`workflow_dispatch` has {} inputs; at most {MOST} are taken",
+                inputs.entries().len()
+            );
             report.warn(event_entry.key.at, "input", message);
         }
     }
@@ -28,12 +31,22 @@ fn input(entry: &Entry, dispatched: bool, report: &mut Report) {
     let kind = entry.value.get("type").and_then(|kind| kind.text()).unwrap_or_else(|| "string".to_owned());
     if let Some(default) = entry.value.get("default").filter(|default| !default.has_expression()) {
         let fits = match (kind.as_str(), &default.value) {
-            ("boolean", value) => matches!(value, Value::Bool(_)) || matches!(value, Value::Text(text) if text == "true" || text == "false"),
-            ("number", value) => matches!(value, Value::Number(_)) || matches!(value, Value::Text(text) if text.parse::<f64>().is_ok()),
+            ("boolean", value) => {
+                matches!(value, Value::Bool(_))
+                    || matches!(value, Value::Text(text) if text == "true" || text == "false")
+            }
+            ("number", value) => {
+                matches!(value, Value::Number(_))
+                    || matches!(value, Value::Text(text) if text.parse::<f64>().is_ok())
+            }
             _ => true,
         };
         if !fits {
-            report.warn(default.at, "input", format!("the default of `{name}` is no {kind}, which is its type"));
+            report.warn(
+                default.at,
+                "input",
+                format!("the default of `{name}` is no {kind}, which is its type"),
+            );
         }
         let required = entry.value.get("required").is_some_and(|flag| flag.value == Value::Bool(true));
         if required && !dispatched {
@@ -68,7 +81,11 @@ fn input(entry: &Entry, dispatched: bool, report: &mut Report) {
             }
         }
         (_, Some(options)) => {
-            report.warn(options.key.at.min(entry.key.at), "input", format!("`{name}` has `options`, which only the type `choice` takes"));
+            report.warn(
+                options.key.at.min(entry.key.at),
+                "input",
+                format!("`{name}` has `options`, which only the type `choice` takes"),
+            );
         }
         _ => {}
     }

@@ -39,7 +39,11 @@ pub(super) fn identifier(what: &str, id: &str, at: &Node, report: &mut Report) {
         );
         report.error(at.at, "id", message);
     } else if id.starts_with("__") {
-        report.error(at.at, "id", format!("ids that begin with `__` are reserved; call the {what} something else"));
+        report.error(
+            at.at,
+            "id",
+            format!("ids that begin with `__` are reserved; call the {what} something else"),
+        );
     }
 }
 
@@ -47,7 +51,10 @@ fn steps_job(checked: &Checked<'_>, key: &Node, job: &Node, report: &mut Report)
     let has_steps = job.entry("steps").is_some();
     if !has_steps {
         report.warn(key.at, "missing-key", "the job has no `steps`, so it does nothing");
-    } else if job.get("steps").is_some_and(|steps| matches!(&steps.value, Value::List(items) if items.is_empty())) {
+    } else if job
+        .get("steps")
+        .is_some_and(|steps| matches!(&steps.value, Value::List(items) if items.is_empty()))
+    {
         report.warn(key.at, "missing-key", "a job needs a step");
     }
     if job.entry("runs-on").is_some() || ["with", "secrets"].iter().any(|key| job.entry(key).is_some()) {
@@ -58,7 +65,11 @@ fn steps_job(checked: &Checked<'_>, key: &Node, job: &Node, report: &mut Report)
     if at_github || !has_steps {
         report.error(job.at, "missing-key", "a job needs `runs-on` (or `uses`, to call a workflow)");
     } else if !is_ours {
-        report.info(key.at, "missing-key", "there is no `runs-on`: Cloud Code takes the server's own runner, GitHub refuses the job");
+        report.info(
+            key.at,
+            "missing-key",
+            "there is no `runs-on`: Cloud Code takes the server's own runner, GitHub refuses the job",
+        );
     }
 }
 

@@ -31,14 +31,22 @@ fn one(matrix: &Node, report: &mut Report) {
         let name = vector.key.text().unwrap_or_default();
         match &vector.value.value {
             Value::List(items) if items.is_empty() => {
-                report.error(vector.value.at, "matrix", format!("the vector `{name}` has no values, so there is no job"));
+                report.error(
+                    vector.value.at,
+                    "matrix",
+                    format!("the vector `{name}` has no values, so there is no job"),
+                );
             }
             Value::List(items) => {
                 jobs = jobs.saturating_mul(items.len());
                 is_known &= !items.iter().any(|item| item.has_expression());
                 for (number, item) in items.iter().enumerate().take(MOST_JOBS) {
                     if items.iter().take(number).any(|other| same(other, item)) && !has_expression(item) {
-                        report.warn(item.at, "matrix", format!("this value of `{name}` stands twice, so its jobs run twice"));
+                        report.warn(
+                            item.at,
+                            "matrix",
+                            format!("this value of `{name}` stands twice, so its jobs run twice"),
+                        );
                     }
                 }
             }
@@ -47,7 +55,11 @@ fn one(matrix: &Node, report: &mut Report) {
     }
     let excludes = matrix.get("exclude");
     if is_known && excludes.is_none() && jobs > MOST_JOBS {
-        report.error(matrix.at, "matrix", format!("this makes {jobs} jobs; a matrix makes at most {MOST_JOBS}"));
+        report.error(
+            matrix.at,
+            "matrix",
+            format!("this makes {jobs} jobs; a matrix makes at most {MOST_JOBS}"),
+        );
     }
     if let Some(exclude) = excludes {
         if vectors.is_empty() && !exclude.has_expression() {
@@ -64,10 +76,12 @@ fn one(matrix: &Node, report: &mut Report) {
 
 fn excluded(entry: &Entry, vectors: &[&Entry], report: &mut Report) {
     let Some(name) = entry.key.as_str().filter(|_| !entry.key.has_expression()) else { return };
-    let vector = vectors.iter().find(|vector| vector.key.as_str().is_some_and(|key| key.eq_ignore_ascii_case(name)));
+    let vector =
+        vectors.iter().find(|vector| vector.key.as_str().is_some_and(|key| key.eq_ignore_ascii_case(name)));
     let Some(vector) = vector else {
         let names: Vec<_> = vectors.iter().filter_map(|vector| vector.key.as_str()).collect();
-        let message = format!("`{name}` is no vector of this matrix, so this excludes nothing{}", hint(name, names));
+        let message =
+            format!("`{name}` is no vector of this matrix, so this excludes nothing{}", hint(name, names));
         report.warn(entry.key.at, "matrix", message);
         return;
     };
@@ -76,7 +90,11 @@ fn excluded(entry: &Entry, vectors: &[&Entry], report: &mut Report) {
     }
     let items = vector.value.items();
     if !items.iter().any(|item| matches_filter(item, &entry.value)) {
-        report.warn(entry.value.at, "matrix", format!("`{name}` never has this value, so this excludes nothing"));
+        report.warn(
+            entry.value.at,
+            "matrix",
+            format!("`{name}` never has this value, so this excludes nothing"),
+        );
     }
 }
 
@@ -102,9 +120,12 @@ fn matches_filter(item: &Node, filter: &Node) -> bool {
 
 fn same(one: &Node, other: &Node) -> bool {
     match (&one.value, &other.value) {
-        (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| matches_filter(a, b)),
+        (Value::List(a), Value::List(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| matches_filter(a, b))
+        }
         (Value::Map(a), Value::Map(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.key.text() == b.key.text() && same(&a.value, &b.value))
+            a.len() == b.len()
+                && a.iter().zip(b).all(|(a, b)| a.key.text() == b.key.text() && same(&a.value, &b.value))
         }
         _ => one.text().is_some() && one.text() == other.text(),
     }

@@ -16,12 +16,15 @@ pub(super) fn check(checked: &Checked<'_>, report: &mut Report) {
         let mut seen = HashSet::new();
         let mut needed = Vec::new();
         for need in job.get("needs").map(Node::one_or_many).unwrap_or_default() {
-            let Some(name) = need.text().filter(|name| !name.is_empty() && !need.has_expression()) else { continue };
+            let Some(name) = need.text().filter(|name| !name.is_empty() && !need.has_expression()) else {
+                continue;
+            };
             match numbers.get(&name.to_lowercase()) {
                 None => {
                     let id = ids.get(number).map_or("", String::as_str);
                     let near = hint(&name, ids.iter().map(String::as_str).filter(|other| *other != id));
-                    let message = format!("the job `{id}` needs `{name}`, which is no job of this workflow{near}");
+                    let message =
+                        format!("the job `{id}` needs `{name}`, which is no job of this workflow{near}");
                     report.error(need.at, "needs", message);
                 }
                 Some(&other) => {

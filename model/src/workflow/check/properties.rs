@@ -10,16 +10,61 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 const GITHUB: &[&str] = &[
-    "action", "action_path", "action_ref", "action_repository", "action_status", "actor", "actor_id", "api_url",
-    "artifact_cache_size_limit", "base_ref", "env", "event", "event_name", "event_path", "graphql_url", "head_ref", "job",
-    "output", "path", "ref", "ref_name", "ref_protected", "ref_type", "repository", "repository_id",
-    "repository_owner", "repository_owner_id", "repository_visibility", "repositoryUrl", "retention_days", "run_attempt", "run_id",
-    "run_number", "secret_source", "server_url", "sha", "state", "step_summary", "token", "triggering_actor", "workflow",
-    "workflow_ref", "workflow_sha", "workspace",
+    "action",
+    "action_path",
+    "action_ref",
+    "action_repository",
+    "action_status",
+    "actor",
+    "actor_id",
+    "api_url",
+    "artifact_cache_size_limit",
+    "base_ref",
+    "env",
+    "event",
+    "event_name",
+    "event_path",
+    "graphql_url",
+    "head_ref",
+    "job",
+    "output",
+    "path",
+    "ref",
+    "ref_name",
+    "ref_protected",
+    "ref_type",
+    "repository",
+    "repository_id",
+    "repository_owner",
+    "repository_owner_id",
+    "repository_visibility",
+    "repositoryUrl",
+    "retention_days",
+    "run_attempt",
+    "run_id",
+    "run_number",
+    "secret_source",
+    "server_url",
+    "sha",
+    "state",
+    "step_summary",
+    "token",
+    "triggering_actor",
+    "workflow",
+    "workflow_ref",
+    "workflow_sha",
+    "workspace",
 ];
 const RUNNER: &[&str] = &["arch", "debug", "environment", "name", "os", "temp", "tool_cache", "workspace"];
 const JOB: &[&str] = &[
-    "check_run_id", "container", "services", "status", "workflow_file_path", "workflow_ref", "workflow_repository", "workflow_sha",
+    "check_run_id",
+    "container",
+    "services",
+    "status",
+    "workflow_file_path",
+    "workflow_ref",
+    "workflow_repository",
+    "workflow_sha",
 ];
 const STRATEGY: &[&str] = &["fail-fast", "job-index", "job-total", "max-parallel"];
 const NEED: &[&str] = &["outputs", "result"];
@@ -92,7 +137,13 @@ impl Known {
         let job = |job: &Node| {
             let calls = job.entry("uses").is_some();
             Job {
-                needs: job.get("needs").map(Node::one_or_many).unwrap_or_default().iter().filter_map(|need| need.text()).collect(),
+                needs: job
+                    .get("needs")
+                    .map(Node::one_or_many)
+                    .unwrap_or_default()
+                    .iter()
+                    .filter_map(|need| need.text())
+                    .collect(),
                 outputs: (!calls).then(|| keys(job.get("outputs"))),
                 steps: steps_of(job).iter().filter_map(|step| step.get("id")?.text()).collect(),
                 matrix: matrix(job),
@@ -112,26 +163,35 @@ impl Known {
 
     /// What is wrong with asking the context `name` for `path`.
     fn wrong(&self, site: &Site, name: &str, path: &[&str]) -> Option<String> {
-        let job = site.key(1).filter(|_| site.key(0) == Some("jobs")).and_then(|key| self.jobs.get(&key.to_lowercase()));
+        let job = site
+            .key(1)
+            .filter(|_| site.key(0) == Some("jobs"))
+            .and_then(|key| self.jobs.get(&key.to_lowercase()));
         match (name, path) {
-            ("github", ["event", "inputs", input, ..]) => {
-                self.dispatched.as_ref().and_then(|inputs| unknown("the inputs of `workflow_dispatch`", input, inputs))
-            }
+            ("github", ["event", "inputs", input, ..]) => self
+                .dispatched
+                .as_ref()
+                .and_then(|inputs| unknown("the inputs of `workflow_dispatch`", input, inputs)),
             ("github", [property, ..]) => unknown("`github`", property, GITHUB),
             ("runner", [property, ..]) => unknown("`runner`", property, RUNNER),
             ("job", [property, ..]) => unknown("`job`", property, JOB),
             ("strategy", [property, ..]) => unknown("`strategy`", property, STRATEGY),
             ("inputs", [input, ..]) => unknown("the inputs of this workflow", input, &self.inputs),
-            ("secrets", [secret, ..]) if !secret.eq_ignore_ascii_case("github_token") => {
-                self.secrets.as_ref().and_then(|secrets| unknown("the secrets that this workflow takes", secret, secrets))
-            }
+            ("secrets", [secret, ..]) if !secret.eq_ignore_ascii_case("github_token") => self
+                .secrets
+                .as_ref()
+                .and_then(|secrets| unknown("the secrets that this workflow takes", secret, secrets)),
             ("vars" | "secrets", [name, _, ..]) => Some(format!("`{name}` is text and has no properties")),
             ("matrix", [vector, ..]) => {
                 job?.matrix.as_ref().and_then(|vectors| unknown("the matrix of this job", vector, vectors))
             }
-            ("needs", [need, rest @ ..]) => unknown("the jobs that this one needs directly", need, &job?.needs)
-                .or_else(|| self.of_job(need, rest)),
-            ("jobs", [id, rest @ ..]) => unknown("the jobs of this workflow", id, &self.ids).or_else(|| self.of_job(id, rest)),
+            ("needs", [need, rest @ ..]) => {
+                unknown("the jobs that this one needs directly", need, &job?.needs)
+                    .or_else(|| self.of_job(need, rest))
+            }
+            ("jobs", [id, rest @ ..]) => {
+                unknown("the jobs of this workflow", id, &self.ids).or_else(|| self.of_job(id, rest))
+            }
             ("steps", [step, rest @ ..]) => unknown("the ids of steps of this job", step, &job?.steps)
                 .or_else(|| unknown("a step", rest.first()?, STEP)),
             _ => None,
@@ -182,23 +242,33 @@ fn matrix(job: &Node) -> Option<Vec<String>> {
 /// A whole object in the middle of text: it becomes the word `Object`, a list `Array`, null nothing.
 fn whole_objects(checked: &Checked<'_>, site: &Site, report: &mut Report) {
     let Form::Template(template) = &site.form else { return };
-    let in_text = template.single().is_none() || matches!(site.path.last(), Some(Part::Key(key)) if &**key == "run");
+    let in_text =
+        template.single().is_none() || matches!(site.path.last(), Some(Part::Key(key)) if &**key == "run");
     if !in_text {
         return;
     }
     for (expression, offset) in template.expressions() {
         let is_null = matches!(expression.as_literal(), Some(crate::expression::Value::Null));
-        let plain = expression.source().bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'*'));
+        let plain = expression
+            .source()
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'*'));
         let parts: Vec<&str> = expression.source().split('.').collect();
         let is_object = plain
             && match parts.as_slice() {
-                ["github" | "vars" | "env" | "secrets" | "needs" | "steps" | "matrix" | "inputs" | "runner" | "job" | "strategy"] => true,
+                [
+                    "github" | "vars" | "env" | "secrets" | "needs" | "steps" | "matrix" | "inputs"
+                    | "runner" | "job" | "strategy",
+                ] => true,
                 ["github", "event"] | ["needs" | "steps", _] | ["needs" | "steps", _, "outputs"] => true,
                 parts => parts.contains(&"*"),
             };
         if is_null || is_object {
             let at = place_of(checked.document, &site.node, offset);
-            let message = format!("`{}` is no text, and says nothing useful here; take a property of it, or `toJSON(…)`", expression.source());
+            let message = format!(
+                "`{}` is no text, and says nothing useful here; take a property of it, or `toJSON(…)`",
+                expression.source()
+            );
             report.warn(at, "property", message);
         }
     }

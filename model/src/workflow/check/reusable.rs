@@ -54,10 +54,9 @@ pub(super) fn check(
     files: &dyn Files,
 ) -> Vec<Finding> {
     let mut walk = Walk { limits, options, files, jobs: 0, read: 0, report: Report::new(path) };
-    let base = default_levels(options.limited);
-    let allowed = levels(document.root.get("permissions")).unwrap_or(base);
-    let base = Caller { levels: &allowed, at: None };
-    walk.workflow(path, &document.root, 0, &base);
+    let granted = levels(document.root.get("permissions"));
+    let allowed = granted.unwrap_or_else(|| default_levels(options.limited));
+    walk.workflow(path, &document.root, 0, &allowed);
     walk.report.into_findings()
 }
 
@@ -70,22 +69,14 @@ struct Walk<'a> {
     report: Report,
 }
 
-struct Caller<'a> {
-    levels: &'a Levels,
-    /// The job of the outermost file from which the calls come.
-    at: Option<Position>,
-}
-
 impl Walk<'_> {
-    fn workflow(&mut self, path: &str, root: &Node, depth: usize, caller: &Caller<'_>) {
+    fn workflow(&mut self, path: &str, root: &Node, depth: usize, granted: &Levels) {
         let Some(jobs) = root.get("jobs") else { return };
         for entry in jobs.entries() {
             let job = &entry.value;
-            let at = caller.at.unwrap_or(entry.key.at);
-            let Some(uses) = job.get("uses").filter(|uses| !uses.has_expression()) else {
-                self.jobs += 1;
-                continue;
-            };
+            let at = entry.key.at;
+            self.jobs += 1;
+            let Some(uses) = job.get("uses").filter(|uses| !uses.has_expression()) else { continue };
             let name = uses.text().unwrap_or_default();
             if self.read >= MOST_FILES {
                 continue;
@@ -93,29 +84,29 @@ impl Walk<'_> {
             let Some(text) = self.files.text(&name) else { continue };
             self.read += 1;
             if depth >= self.options.depth {
-                let message = format!("workflows call each other more than {} levels deep", self.options.depth);
-                self.report.error(at, "reusable-workflow", message);
+                let message =
+                    format!("workflows call each other more than {} levels deep", self.options.depth);
+                self.report.error_in(path, at, "reusable-workflow", message);
                 continue;
             }
             let outcome = check_file(&name, &text, self.limits);
             let broken = outcome.has_errors();
             self.report.append(outcome.findings);
             let Some(called) = outcome.document.filter(|_| !broken) else { continue };
-            let allowed = levels(job.get("permissions")).unwrap_or_else(|| caller.levels.clone());
-            self.interface(&called.root, job, uses, path, caller);
-            self.permissions(&called.root, &name, at, &allowed);
-            let inner = Caller { levels: &allowed, at: Some(at) };
-            self.workflow(&name, &called.root, depth + 1, &inner);
+            let allowed = levels(job.get("permissions")).unwrap_or_else(|| granted.clone());
+            self.interface(&called.root, job, uses, path);
+            self.permissions(path, &called.root, &name, at, &allowed);
+            self.workflow(&name, &called.root, depth + 1, &allowed);
         }
-        if caller.at.is_none() && self.jobs > self.options.jobs {
-            let message = format!("there are more than {} jobs, those of called workflows counted", self.options.jobs);
-            self.report.error(jobs.at, "reusable-workflow", message);
+        if depth == 0 && self.jobs > self.options.jobs {
+            let message =
+                format!("there are more than {} jobs, those of called workflows counted", self.options.jobs);
+            self.report.error_in(path, jobs.at, "reusable-workflow", message);
         }
     }
 
     /// Inputs and secrets: what is required is there, what is there is known and has the right type.
-    fn interface(&mut self, called: &Node, job: &Node, uses: &Arc<Node>, path: &str, caller: &Caller<'_>) {
-        let place = |at| caller.at.unwrap_or(at);
+    fn interface(&mut self, called: &Node, job: &Node, uses: &Arc<Node>, path: &str) {
         let on = called.get("on");
         let is_callable = on.is_some_and(|on| {
             on.entry("workflow_call").is_some()
@@ -123,7 +114,7 @@ impl Walk<'_> {
         });
         if !is_callable {
             let message = format!("`{path}` calls a workflow without `on: workflow_call`");
-            self.report.error(place(uses.at), "reusable-workflow", message);
+            self.report.error_in(path, uses.at, "reusable-workflow", message);
             return;
         }
         let call = on.and_then(|on| on.get("workflow_call"));
@@ -132,14 +123,18 @@ impl Walk<'_> {
             let defined = call.and_then(|call| call.get(if kind == "input" { "inputs" } else { "secrets" }));
             let defined = defined.map_or(&[][..], |defined| defined.entries());
             let given = given.map_or(&[][..], |given| given.entries());
-            let same = |a: &Node, b: &Node| a.text().is_some_and(|a| b.text().is_some_and(|b| a.eq_ignore_ascii_case(&b)));
+            let same = |a: &Node, b: &Node| {
+                a.text().is_some_and(|a| b.text().is_some_and(|b| a.eq_ignore_ascii_case(&b)))
+            };
             for definition in defined {
-                let required = definition.value.get("required").is_some_and(|flag| flag.value == Value::Bool(true));
+                let required =
+                    definition.value.get("required").is_some_and(|flag| flag.value == Value::Bool(true));
                 let passed = given.iter().any(|entry| same(&entry.key, &definition.key));
                 if required && !passed && !(kind == "secret" && inherits) {
                     let name = definition.key.text().unwrap_or_default();
-                    let message = format!("the called workflow requires the {kind} `{name}`, which is not passed");
-                    self.report.error(place(uses.at), "reusable-workflow", message);
+                    let message =
+                        format!("the called workflow requires the {kind} `{name}`, which is not passed");
+                    self.report.error_in(path, uses.at, "reusable-workflow", message);
                 }
             }
             for entry in given {
@@ -147,21 +142,24 @@ impl Walk<'_> {
                 let name = entry.key.text().unwrap_or_default();
                 match definition {
                     None => {
-                        let names: Vec<String> = defined.iter().filter_map(|definition| definition.key.text()).collect();
+                        let names: Vec<String> =
+                            defined.iter().filter_map(|definition| definition.key.text()).collect();
                         let near = hint(&name, names.iter().map(String::as_str));
                         let message = format!("the called workflow has no {kind} `{name}`{near}");
-                        self.report.error(place(entry.key.at), "reusable-workflow", message);
+                        self.report.error_in(path, entry.key.at, "reusable-workflow", message);
                     }
                     Some(definition) if kind == "input" => {
-                        let wanted = definition.value.get("type").and_then(|kind| kind.text()).unwrap_or_default();
+                        let wanted =
+                            definition.value.get("type").and_then(|kind| kind.text()).unwrap_or_default();
                         let fits = match (wanted.as_str(), &entry.value.value) {
                             ("boolean", value) => matches!(value, Value::Bool(_)),
                             ("number", value) => matches!(value, Value::Number(_)),
                             _ => true,
                         };
                         if !fits && !entry.value.has_expression() {
-                            let message = format!("the input `{name}` is a {wanted}, found {}", entry.value.kind());
-                            self.report.error(place(entry.value.at), "reusable-workflow", message);
+                            let message =
+                                format!("the input `{name}` is a {wanted}, found {}", entry.value.kind());
+                            self.report.error_in(path, entry.value.at, "reusable-workflow", message);
                         }
                     }
                     Some(_) => {}
@@ -170,10 +168,11 @@ impl Walk<'_> {
         }
     }
 
-    fn permissions(&mut self, called: &Node, name: &str, at: Position, allowed: &Levels) {
+    fn permissions(&mut self, path: &str, called: &Node, name: &str, at: Position, allowed: &Levels) {
         let mut asked = vec![(format!("the workflow `{name}`"), levels(called.get("permissions")))];
         for entry in called.get("jobs").map_or(&[][..], |jobs| jobs.entries()) {
-            let job = entry.value.get("name").or(Some(&entry.key)).and_then(|name| name.text()).unwrap_or_default();
+            let job =
+                entry.value.get("name").or(Some(&entry.key)).and_then(|name| name.text()).unwrap_or_default();
             asked.push((format!("its job `{job}`"), levels(entry.value.get("permissions"))));
         }
         for (who, levels) in asked {
@@ -182,11 +181,20 @@ impl Walk<'_> {
             let more: Vec<_> = levels
                 .iter()
                 .filter(|&(scope, &asked)| asked > level(scope))
-                .map(|(scope, &asked)| format!("`{scope}: {}` (allowed: {})", LEVELS[usize::from(asked.min(2))], LEVELS[usize::from(level(scope).min(2))]))
+                .map(|(scope, &asked)| {
+                    format!(
+                        "`{scope}: {}` (allowed: {})",
+                        LEVELS[usize::from(asked.min(2))],
+                        LEVELS[usize::from(level(scope).min(2))]
+                    )
+                })
                 .collect();
             if !more.is_empty() {
-                let message = format!("calling `{name}`: {who} asks for more than this job may do: {}", more.join(", "));
-                self.report.error(at, "reusable-workflow", message);
+                let message = format!(
+                    "calling `{name}`: {who} asks for more than this job may do: {}",
+                    more.join(", ")
+                );
+                self.report.error_in(path, at, "reusable-workflow", message);
             }
         }
     }

@@ -8,13 +8,34 @@ use std::sync::Arc;
 
 /// Labels of GitHub's runners that are gone (docs.github.com, "GitHub-hosted runners", 2026).
 const RETIRED: &[&str] = &[
-    "ubuntu-16.04", "ubuntu-18.04", "ubuntu-20.04", "macos-10", "macos-10.15", "macos-11", "macos-12", "macos-13",
-    "windows-2016", "windows-2019", "windows-8.1",
+    "ubuntu-16.04",
+    "ubuntu-18.04",
+    "ubuntu-20.04",
+    "macos-10",
+    "macos-10.15",
+    "macos-11",
+    "macos-12",
+    "macos-13",
+    "windows-2016",
+    "windows-2019",
+    "windows-8.1",
 ];
 
 const CURRENT: &[&str] = &[
-    "ubuntu-latest", "ubuntu-24.04", "ubuntu-22.04", "macos-latest", "macos-26", "macos-15", "macos-14", "windows-latest",
-    "windows-2025", "windows-2022", "self-hosted", "docker", "fargate", "process",
+    "ubuntu-latest",
+    "ubuntu-24.04",
+    "ubuntu-22.04",
+    "macos-latest",
+    "macos-26",
+    "macos-15",
+    "macos-14",
+    "windows-latest",
+    "windows-2025",
+    "windows-2022",
+    "self-hosted",
+    "docker",
+    "fargate",
+    "process",
 ];
 
 pub(super) fn check(checked: &Checked<'_>, report: &mut Report) {
@@ -36,14 +57,25 @@ pub(super) fn check(checked: &Checked<'_>, report: &mut Report) {
             let Some(text) = label.text() else { continue };
             let lower = text.to_lowercase();
             if RETIRED.contains(&lower.as_str()) {
-                report.warn(label.at, "runner", format!("GitHub has no runners with the label `{text}` any more"));
-            } else if !CURRENT.contains(&lower.as_str()) && (lower.starts_with("ubuntu") || lower.starts_with("macos")) {
+                report.warn(
+                    label.at,
+                    "runner",
+                    format!("GitHub has no runners with the label `{text}` any more"),
+                );
+            } else if !CURRENT.contains(&lower.as_str())
+                && (lower.starts_with("ubuntu") || lower.starts_with("macos"))
+            {
                 let near = hint(&lower, CURRENT.iter().copied());
                 if !near.is_empty() {
-                    report.info(label.at, "runner", format!("GitHub has no runners with the label `{text}`{near}"));
+                    report.info(
+                        label.at,
+                        "runner",
+                        format!("GitHub has no runners with the label `{text}`{near}"),
+                    );
                 }
             }
-            let system = ["ubuntu", "macos", "windows", "linux"].into_iter().find(|name| lower.starts_with(name));
+            let system =
+                ["ubuntu", "macos", "windows", "linux"].into_iter().find(|name| lower.starts_with(name));
             if let Some(system) = system.map(|name| if name == "linux" { "ubuntu" } else { name }) {
                 if labels.len() > 1
                     && let Some((_, first)) = systems.iter().find(|(other, _)| *other != system)
@@ -73,7 +105,11 @@ fn values(label: &Arc<Node>, job: &Node, report: &mut Report) -> Vec<Arc<Node>> 
         .and_then(|name| job.get("strategy")?.get("matrix")?.get(name));
     let Some(vector) = vector else { return Vec::new() };
     if vector.items().iter().any(|item| matches!(item.value, Value::Map(_))) {
-        report.warn(label.at, "runner", "`runs-on` takes text or a list, and the values of this vector are mappings");
+        report.warn(
+            label.at,
+            "runner",
+            "`runs-on` takes text or a list, and the values of this vector are mappings",
+        );
         return Vec::new();
     }
     vector.items().iter().filter(|item| !item.has_expression()).cloned().collect()
@@ -84,11 +120,15 @@ fn group_name(group: &Node, report: &mut Report) {
     let good = match text.split_once('/') {
         None => true,
         Some((prefix, name)) => {
-            matches!(prefix, "org" | "organization" | "ent" | "enterprise") && !name.is_empty() && !name.contains('/')
+            matches!(prefix, "org" | "organization" | "ent" | "enterprise")
+                && !name.is_empty()
+                && !name.contains('/')
         }
     };
     if !good {
-        let message = format!("`{text}` is no group of runners; expected a name, `organization/name` or `enterprise/name`");
+        let message = format!(
+            "`{text}` is no group of runners; expected a name, `organization/name` or `enterprise/name`"
+        );
         report.error(group.at, "runner", message);
     }
 }

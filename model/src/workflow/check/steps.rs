@@ -45,7 +45,10 @@ pub(super) fn check(checked: &Checked<'_>, report: &mut Report) {
             {
                 jobs::identifier("step", &text, id, report);
                 if let Some(first) = ids.insert(text.to_lowercase(), id) {
-                    let message = format!("the id `{text}` stands already at {}; ids are told apart without case", first.at);
+                    let message = format!(
+                        "the id `{text}` stands already at {}; ids are told apart without case",
+                        first.at
+                    );
                     report.error(id.at, "id", message);
                 }
             }
@@ -67,7 +70,9 @@ fn one(step: &Arc<Node>, report: &mut Report) {
     {
         for (command, file) in DEPRECATED {
             if script.contains(&format!("::{command} ")) || script.contains(&format!("::{command}::")) {
-                let message = format!("the command `::{command}` is switched off; write to the file that `${file}` names");
+                let message = format!(
+                    "the command `::{command}` is switched off; write to the file that `${file}` names"
+                );
                 report.warn(run.at, "deprecated-command", message);
             }
         }
@@ -77,7 +82,11 @@ fn one(step: &Arc<Node>, report: &mut Report) {
     }
     for key in ["background", "wait", "wait-all", "cancel"] {
         if let Some(entry) = step.entry(key) {
-            report.warn(entry.key.at, "not-run", format!("Cloud Code does not run steps in the background (`{key}`)"));
+            report.warn(
+                entry.key.at,
+                "not-run",
+                format!("Cloud Code does not run steps in the background (`{key}`)"),
+            );
         }
     }
 }
@@ -94,7 +103,9 @@ fn action(uses: &Node, step: &Node, report: &mut Report) {
         let good = name.split('/').filter(|part| !part.is_empty()).count() >= 2 && !version.is_empty();
         if !good {
             let near = hint(text, ["agent"]);
-            let message = format!("`{text}` names no action; expected `owner/repository@ref`, `./path`, `docker://image` or `agent`{near}");
+            let message = format!(
+                "`{text}` names no action; expected `owner/repository@ref`, `./path`, `docker://image` or `agent`{near}"
+            );
             report.error(uses.at, "action", message);
             return;
         }
@@ -104,14 +115,22 @@ fn action(uses: &Node, step: &Node, report: &mut Report) {
     if let Some((_, oldest)) = OLDEST.iter().find(|row| row.0 == lower)
         && major.is_some_and(|major| major < *oldest)
     {
-        report.warn(uses.at, "action", format!("{name}@{version} runs on a runtime that GitHub no longer has; take v{oldest} or newer"));
+        report.warn(
+            uses.at,
+            "action",
+            format!("{name}@{version} runs on a runtime that GitHub no longer has; take v{oldest} or newer"),
+        );
     }
     if lower == "actions/checkout" {
         return;
     }
     if !is_local {
         let what = if is_image { "Docker images" } else { "actions of other repositories" };
-        report.warn(uses.at, "not-run", format!("Cloud Code does not run {what} as steps: `{text}`; a run that needs it is refused"));
+        report.warn(
+            uses.at,
+            "not-run",
+            format!("Cloud Code does not run {what} as steps: `{text}`; a run that needs it is refused"),
+        );
     }
     if !is_image && let Some(with) = step.get("with") {
         for key in ["entrypoint", "args"] {
@@ -125,7 +144,9 @@ fn action(uses: &Node, step: &Node, report: &mut Report) {
 /// `shell`, of a step or of `defaults.run`.
 fn shell(node: Option<&Arc<Node>>, report: &mut Report) {
     let Some(shell) = node.and_then(|node| node.get("shell")) else { return };
-    let Some(text) = shell.as_str().filter(|text| !text.is_empty() && !shell.has_expression()) else { return };
+    let Some(text) = shell.as_str().filter(|text| !text.is_empty() && !shell.has_expression()) else {
+        return;
+    };
     // A shell of one's own is a command with a place for the script.
     if text.contains("{0}") || SHELLS.contains(&text.to_lowercase().as_str()) {
         return;
@@ -143,7 +164,11 @@ fn env(node: &Node, report: &mut Report) {
     for entry in env.entries() {
         let Some(name) = entry.key.text().filter(|_| !entry.key.has_expression()) else { continue };
         if name.contains(|c: char| matches!(c, '=' | '&') || c.is_whitespace() || c == '\0') {
-            report.warn(entry.key.at, "env-name", format!("`{name}` is no name of an environment variable: it holds a blank, `=` or `&`"));
+            report.warn(
+                entry.key.at,
+                "env-name",
+                format!("`{name}` is no name of an environment variable: it holds a blank, `=` or `&`"),
+            );
         }
     }
 }

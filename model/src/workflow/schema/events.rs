@@ -2,8 +2,8 @@
 
 use super::uses::Uses;
 use super::{
-    ANYTHING, FLAG, Key, Map, NAME, NAME_OR_NAMES, NAMES, NULL, NUMBER, Place, Shape, TEXT, TEXTS, key, map, named,
-    place, required, with,
+    ANYTHING, FLAG, Key, Map, NAME, NAME_OR_NAMES, NAMES, NULL, NUMBER, Place, Shape, TEXT, TEXTS, key, map,
+    named, place, required, with,
 };
 
 /// Every event and its activity types. Other forges' and newer events are unknown to GitHub's reader as well.
@@ -15,13 +15,54 @@ pub(in crate::workflow) const EVENTS: &[(&str, &[&str])] = &[
     ("delete", &[]),
     ("deployment", &[]),
     ("deployment_status", &[]),
-    ("discussion", &["created", "edited", "deleted", "transferred", "pinned", "unpinned", "labeled", "unlabeled", "locked", "unlocked", "category_changed", "answered", "unanswered"]),
+    (
+        "discussion",
+        &[
+            "created",
+            "edited",
+            "deleted",
+            "transferred",
+            "pinned",
+            "unpinned",
+            "labeled",
+            "unlabeled",
+            "locked",
+            "unlocked",
+            "category_changed",
+            "answered",
+            "unanswered",
+        ],
+    ),
     ("discussion_comment", &["created", "edited", "deleted"]),
     ("fork", &[]),
     ("gollum", &[]),
     ("image_version", &["created", "ready", "deleted"]),
     ("issue_comment", &["created", "edited", "deleted"]),
-    ("issues", &["opened", "edited", "deleted", "transferred", "pinned", "unpinned", "closed", "reopened", "assigned", "unassigned", "labeled", "unlabeled", "locked", "unlocked", "milestoned", "demilestoned", "field_added", "field_removed", "typed", "untyped"]),
+    (
+        "issues",
+        &[
+            "opened",
+            "edited",
+            "deleted",
+            "transferred",
+            "pinned",
+            "unpinned",
+            "closed",
+            "reopened",
+            "assigned",
+            "unassigned",
+            "labeled",
+            "unlabeled",
+            "locked",
+            "unlocked",
+            "milestoned",
+            "demilestoned",
+            "field_added",
+            "field_removed",
+            "typed",
+            "untyped",
+        ],
+    ),
     ("label", &["created", "edited", "deleted"]),
     ("merge_group", &["checks_requested"]),
     ("milestone", &["created", "closed", "opened", "edited", "deleted"]),
@@ -47,7 +88,30 @@ pub(in crate::workflow) const EVENTS: &[(&str, &[&str])] = &[
     ("workflow_run", &["requested", "completed", "in_progress"]),
 ];
 
-const PULL_REQUEST_TYPES: &[&str] = &["assigned", "unassigned", "labeled", "unlabeled", "opened", "edited", "closed", "reopened", "synchronize", "converted_to_draft", "locked", "unlocked", "enqueued", "dequeued", "milestoned", "demilestoned", "ready_for_review", "review_requested", "review_request_removed", "auto_merge_enabled", "auto_merge_disabled", "stacked"];
+const PULL_REQUEST_TYPES: &[&str] = &[
+    "assigned",
+    "unassigned",
+    "labeled",
+    "unlabeled",
+    "opened",
+    "edited",
+    "closed",
+    "reopened",
+    "synchronize",
+    "converted_to_draft",
+    "locked",
+    "unlocked",
+    "enqueued",
+    "dequeued",
+    "milestoned",
+    "demilestoned",
+    "ready_for_review",
+    "review_requested",
+    "review_request_removed",
+    "auto_merge_enabled",
+    "auto_merge_disabled",
+    "stacked",
+];
 
 /// Which events know which filter, beside `types`.
 pub(in crate::workflow) const FILTERS: &[(&str, &[&str])] = &[
@@ -66,11 +130,7 @@ pub(in crate::workflow) const FILTERS: &[(&str, &[&str])] = &[
 pub(super) static ON: Place = place(Shape::Either(&[&NAME, &NAMES, &ON_MAP]));
 static ON_MAP: Place = place(Shape::Map(&Map {
     what: "`on`",
-    keys: &[
-        key("schedule", &SCHEDULE),
-        key("workflow_call", &CALL),
-        key("workflow_dispatch", &DISPATCH),
-    ],
+    keys: &[key("schedule", &SCHEDULE), key("workflow_call", &CALL), key("workflow_dispatch", &DISPATCH)],
     others: Some(&EVENT),
     lenient: false,
 }));
@@ -153,4 +213,3 @@ static DISPATCH_INPUT_MAP: Place = place(Shape::Map(&map(
 static DISPATCH_INPUT_TYPE: Place =
     place(Shape::Words(&["string", "boolean", "number", "environment", "choice"]));
 static DISPATCH_DEFAULT: Place = place(Shape::Either(&[&TEXT, &FLAG, &NUMBER]));
-

@@ -3,8 +3,8 @@
 use super::events::ON;
 use super::uses::Uses;
 use super::{
-    ANYTHING, FLAG, Key, Map, NAME, NAME_OR_NAMES, NAMES, NULL, NUMBER, Place, Shape, TEXT, key, map, named, place,
-    required, with,
+    ANYTHING, FLAG, Key, Map, NAME, NAME_OR_NAMES, NAMES, NULL, NUMBER, Place, Shape, TEXT, key, map, named,
+    place, required, with,
 };
 
 /// A workflow file.
@@ -76,7 +76,8 @@ static LEVEL_ANY: Place = place(Shape::Words(ANY));
 static LEVEL_READ: Place = place(Shape::Words(READ));
 static LEVEL_WRITE: Place = place(Shape::Words(WRITE));
 
-static WORKFLOW_DEFAULTS: Place = place(Shape::Map(&map("`defaults`", &[key("run", &WORKFLOW_DEFAULTS_RUN)])));
+static WORKFLOW_DEFAULTS: Place =
+    place(Shape::Map(&map("`defaults`", &[key("run", &WORKFLOW_DEFAULTS_RUN)])));
 static WORKFLOW_DEFAULTS_RUN: Place = place(Shape::Map(&DEFAULTS_RUN_MAP));
 const DEFAULTS_RUN_KEYS: &[Key] = &[key("shell", &NAME), key("working-directory", &NAME)];
 const DEFAULTS_RUN_MAP: Map = map("`defaults.run`", DEFAULTS_RUN_KEYS);
@@ -148,7 +149,10 @@ static RUNS_ON_MAP: Place =
 
 static STRATEGY: Place = with(
     Uses::JOB,
-    Shape::Map(&map("`strategy`", &[key("matrix", &MATRIX), key("fail-fast", &FLAG), key("max-parallel", &NUMBER)])),
+    Shape::Map(&map(
+        "`strategy`",
+        &[key("matrix", &MATRIX), key("fail-fast", &FLAG), key("max-parallel", &NUMBER)],
+    )),
 );
 static MATRIX: Place = place(Shape::Map(&Map {
     what: "`matrix`",

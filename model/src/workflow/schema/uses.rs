@@ -56,8 +56,7 @@ impl Uses {
     /// In the `if` of a job.
     pub(super) const JOB_IF: Self = Self::JOB.and(Self::STATUS).and(Self(0b11 << 15));
     /// In the `if` of a step.
-    pub(super) const STEP_IF: Self =
-        Self::RUNNER.and(Self::HASH_FILES).and(Self::STATUS).and(Self(1 << 17));
+    pub(super) const STEP_IF: Self = Self::RUNNER.and(Self::HASH_FILES).and(Self::STATUS).and(Self(1 << 17));
 
     pub(super) const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)

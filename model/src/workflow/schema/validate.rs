@@ -183,7 +183,8 @@ impl Validator<'_> {
             Some(text) if !text.is_empty() && text.len() <= 60 => format!("{} `{text}`", node.kind()),
             _ => node.kind().to_owned(),
         };
-        let message = format!("{} has the wrong kind of value: expected {expected}, found {shown}", self.here());
+        let message =
+            format!("{} has the wrong kind of value: expected {expected}, found {shown}", self.here());
         self.report.error(node.at, "value", message);
     }
 
@@ -210,14 +211,17 @@ impl Validator<'_> {
                 continue;
             };
             if let Some(first) = seen.insert(name.to_lowercase(), key.at) {
-                let message = format!("the key `{name}` stands already at {first}; keys are told apart without case");
+                let message =
+                    format!("the key `{name}` stands already at {first}; keys are told apart without case");
                 self.report.error(key.at, "duplicate-key", message);
                 continue;
             }
             self.path.push(Part::Key(name.as_str().into()));
             let known = left.iter().any(|(map, _)| map.keys.iter().any(|known| known.name == name));
             if known {
-                left.retain(|(map, _)| map.keys.iter().any(|known| known.name == name) || map.others.is_some());
+                left.retain(|(map, _)| {
+                    map.keys.iter().any(|known| known.name == name) || map.others.is_some()
+                });
             }
             self.entry(&name, entry, known, &left);
             self.path.pop();
@@ -242,7 +246,8 @@ impl Validator<'_> {
             return;
         }
         if name == "<<" {
-            let message = "merge keys `<<` are not known in workflows; repeat the keys, or alias the whole value";
+            let message =
+                "merge keys `<<` are not known in workflows; repeat the keys, or alias the whole value";
             self.report.error(key.at, "unknown-key", message);
             return;
         }
@@ -254,13 +259,21 @@ impl Validator<'_> {
             }
             match map.others {
                 Some(_) => self.anything(&entry.value, uses),
-                None => self.report.error(key.at, "unknown-key", format!("{} takes no expression as a key", map.what)),
+                None => self.report.error(
+                    key.at,
+                    "unknown-key",
+                    format!("{} takes no expression as a key", map.what),
+                ),
             }
             return;
         }
         if let Some(place) = map.others {
             if name.is_empty() {
-                self.report.error(key.at, "value", format!("a key in {} is empty; it needs a name", map.what));
+                self.report.error(
+                    key.at,
+                    "value",
+                    format!("a key in {} is empty; it needs a name", map.what),
+                );
             }
             return self.check(place, &entry.value, uses);
         }
@@ -282,12 +295,7 @@ impl Validator<'_> {
     }
 
     /// Whether all is there that is required.
-    fn complete(
-        &mut self,
-        left: &[(&'static Map, Uses)],
-        node: &Node,
-        seen: &HashMap<String, Position>,
-    ) {
+    fn complete(&mut self, left: &[(&'static Map, Uses)], node: &Node, seen: &HashMap<String, Position>) {
         let missing = |map: &'static Map| {
             map.keys.iter().filter(|key| key.required && !seen.contains_key(key.name)).map(|key| key.name)
         };
@@ -300,8 +308,12 @@ impl Validator<'_> {
                 format!("{} needs `{}`", map.what, names.join("` and `"))
             }
             _ => {
-                let ways: Vec<_> =
-                    left.iter().map(|(map, _)| format!("`{}` ({})", missing(map).collect::<Vec<_>>().join("`, `"), map.what)).collect();
+                let ways: Vec<_> = left
+                    .iter()
+                    .map(|(map, _)| {
+                        format!("`{}` ({})", missing(map).collect::<Vec<_>>().join("`, `"), map.what)
+                    })
+                    .collect();
                 format!("it can't be told what is meant; add one of {}", ways.join(", "))
             }
         };
@@ -387,14 +399,16 @@ impl Validator<'_> {
 
     fn broken(&mut self, node: &Node, error: &ExpressionError) {
         let at = place_of(self.document, node, error.offset);
-        let quotes = if error.message.contains('"') { ". Text in expressions stands in 'single quotes'" } else { "" };
+        let quotes =
+            if error.message.contains('"') { ". Text in expressions stands in 'single quotes'" } else { "" };
         self.report.error(at, "expression", format!("{}{quotes}", error.message));
     }
 
     /// Whether everything that is used may be used here.
     fn allowed(&mut self, node: &Node, references: &[Reference], uses: Uses) -> bool {
         const CONTEXTS: [&str; 12] = [
-            "github", "inputs", "vars", "needs", "strategy", "matrix", "secrets", "steps", "job", "runner", "env", "jobs",
+            "github", "inputs", "vars", "needs", "strategy", "matrix", "secrets", "steps", "job", "runner",
+            "env", "jobs",
         ];
         const EVERYWHERE: [&str; 8] =
             ["case", "contains", "endsWith", "format", "fromJSON", "join", "startsWith", "toJSON"];
@@ -408,11 +422,15 @@ impl Validator<'_> {
                 ReferenceKind::Context { .. } => {
                     allowed = false;
                     let here: Vec<_> = uses.contexts().collect();
-                    let here = if here.is_empty() { "none".to_owned() } else { format!("`{}`", here.join("`, `")) };
+                    let here =
+                        if here.is_empty() { "none".to_owned() } else { format!("`{}`", here.join("`, `")) };
                     let message = if CONTEXTS.iter().any(same) {
                         format!("the context `{name}` is not available in {}; available: {here}", self.here())
                     } else {
-                        format!("there is no context `{name}`; available here: {here}{}", hint(name, CONTEXTS))
+                        format!(
+                            "there is no context `{name}`; available here: {here}{}",
+                            hint(name, CONTEXTS)
+                        )
                     };
                     self.report.error(at, "context", message);
                 }

@@ -76,9 +76,7 @@ impl Node {
         match &self.value {
             Value::Null => Some(String::new()),
             Value::Bool(flag) => Some(flag.to_string()),
-            Value::Number(number) => {
-                Some(expression::Value::Number(*number).to_display_string().to_string())
-            }
+            Value::Number(number) => Some(expression::Value::Number(*number).to_display_string().to_string()),
             Value::Text(text) => Some(text.clone()),
             Value::List(_) | Value::Map(_) => None,
         }
@@ -149,7 +147,9 @@ impl Node {
         match &self.value {
             Value::Null => serde_json::Value::Null,
             Value::Bool(flag) => (*flag).into(),
-            Value::Number(number) if number.fract() == 0.0 && number.abs() < 9.0e15 => (*number as i64).into(),
+            Value::Number(number) if number.fract() == 0.0 && number.abs() < 9.0e15 => {
+                (*number as i64).into()
+            }
             Value::Number(number) => (*number).into(),
             Value::Text(text) => text.as_str().into(),
             Value::List(items) => items.iter().map(|item| item.to_json()).collect(),

@@ -132,11 +132,13 @@ fn read(text: &str, limits: &Limits) -> Result<Document, Failure> {
             Ok(event) => event,
             Err(problem) => {
                 let byte = builder.byte(problem.marker());
-                if problem.info().starts_with("comments must be separated") && text.get(byte..).is_some_and(|rest| rest.starts_with('#')) {
+                if problem.info().starts_with("comments must be separated")
+                    && text.get(byte..).is_some_and(|rest| rest.starts_with('#'))
+                {
                     return Err(Failure::Comment(byte));
                 }
                 let message = format!("this is no YAML: {}", problem.info());
-                return Err(YamlError { at: position(problem.marker()), message }.into());
+                return Err(YamlError { at: builder.position(problem.marker()), message }.into());
             }
         };
         builder.take(event, span)?;
@@ -144,8 +146,13 @@ fn read(text: &str, limits: &Limits) -> Result<Document, Failure> {
     Ok(builder.finish(text)?)
 }
 
-fn position(marker: &Marker) -> Position {
-    Position { line: marker.line().max(1), column: marker.col() + 1 }
+/// Where each line begins, in bytes. As in YAML, a lone carriage return ends a line, too.
+fn line_starts(text: &str) -> Vec<usize> {
+    let bytes = text.as_bytes();
+    let ends = bytes.iter().enumerate().filter(|&(at, &byte)| {
+        byte == b'\n' || (byte == b'\r' && bytes.get(at + 1).is_none_or(|&next| next != b'\n'))
+    });
+    std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect()
 }
 
 /// A collection that is not closed yet.
@@ -170,6 +177,8 @@ struct Anchor {
 }
 
 struct Builder<'a> {
+    text: &'a str,
+    lines: Vec<usize>,
     limits: &'a Limits,
     /// The byte of each character, where that differs.
     bytes: Option<Vec<usize>>,
@@ -181,10 +190,31 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(text: &str, limits: &'a Limits) -> Self {
+    fn new(text: &'a str, limits: &'a Limits) -> Self {
         let bytes = (!text.is_ascii())
             .then(|| text.char_indices().map(|(byte, _)| byte).chain([text.len()]).collect());
-        Self { limits, bytes, open: Vec::new(), anchors: HashMap::new(), root: None, total: 0, next: 0 }
+        Self {
+            text,
+            lines: line_starts(text),
+            limits,
+            bytes,
+            open: Vec::new(),
+            anchors: HashMap::new(),
+            root: None,
+            total: 0,
+            next: 0,
+        }
+    }
+
+    /// The place of a marker. At the end of a file the parser may name a line that is not there.
+    fn position(&self, marker: &Marker) -> Position {
+        let last = self.lines.len();
+        if marker.line() <= last {
+            return Position { line: marker.line().max(1), column: marker.col() + 1 };
+        }
+        let start = self.lines.last().copied().unwrap_or(0);
+        let column = self.text.get(start..).map_or(0, |line| line.chars().count());
+        Position { line: last, column: column + 1 }
     }
 
     fn byte(&self, marker: &Marker) -> usize {
@@ -195,7 +225,7 @@ impl<'a> Builder<'a> {
     }
 
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), YamlError> {
-        let at = position(&span.start);
+        let at = self.position(&span.start);
         match event {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
             Event::DocumentStart(_) => {
@@ -206,6 +236,11 @@ impl<'a> Builder<'a> {
             Event::Scalar(text, style, anchor, tag) => {
                 let value = typed(&text, style, tag.as_deref(), at)?;
                 let source = self.byte(&span.start)..self.byte(&span.end);
+                // Where nothing is written, the parser names the `:` or `-` before it; the value would stand behind.
+                let nothing = text.is_empty() && style == ScalarStyle::Plain;
+                let before = self.text.get(source.start..).unwrap_or_default();
+                let column = at.column + usize::from(nothing && before.starts_with([':', '-']));
+                let at = Position { column, ..at };
                 let node = self.node(at, value, source, 1, 0);
                 self.add(node, anchor)?;
             }
@@ -220,7 +255,8 @@ impl<'a> Builder<'a> {
                     }
                     Some(Anchor { node: None, at: begun, used }) => {
                         *used = true;
-                        let message = format!("the alias stands inside its own anchor, which begins at {begun}");
+                        let message =
+                            format!("the alias stands inside its own anchor, which begins at {begun}");
                         return Err(YamlError { at, message });
                     }
                     None => return Err(fault(at, "no anchor has this name")),
@@ -256,7 +292,10 @@ impl<'a> Builder<'a> {
     fn check_depth(&self, more: usize, at: Position) -> Result<(), YamlError> {
         let most = self.limits.depth;
         if self.open.len() + more > most {
-            return Err(fault(at, &format!("lists and mappings stand in each other more than {most} levels deep")));
+            return Err(fault(
+                at,
+                &format!("lists and mappings stand in each other more than {most} levels deep"),
+            ));
         }
         Ok(())
     }
@@ -288,7 +327,10 @@ impl<'a> Builder<'a> {
         self.total += node.size;
         if self.total > self.limits.nodes {
             let most = self.limits.nodes;
-            return Err(fault(at, &format!("there are more than {most} values, those counted that aliases repeat")));
+            return Err(fault(
+                at,
+                &format!("there are more than {most} values, those counted that aliases repeat"),
+            ));
         }
         let Some(parent) = self.open.last_mut() else {
             self.root = Some(node);
@@ -313,8 +355,7 @@ impl<'a> Builder<'a> {
         let mut unused: Vec<_> =
             self.anchors.values().filter(|anchor| !anchor.used).map(|anchor| anchor.at).collect();
         unused.sort_unstable();
-        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Ok(Document { root, unused_anchors: unused, text: text.into(), lines })
+        Ok(Document { root, unused_anchors: unused, text: text.into(), lines: self.lines })
     }
 }
 
