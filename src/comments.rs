@@ -66,14 +66,12 @@ pub fn run_comment(run: &Run, public_url: Option<&str>) -> String {
     }
     let attempt = run.jobs.last().and_then(|job| job.attempts.last());
     if let Some(report) = attempt.and_then(|attempt| attempt.report.as_ref()) {
-        if run.is_over() {
-            if let Some(summary) = &report.summary {
-                let _ = writeln!(
-                    out,
-                    "\n<details><summary>What the agent said</summary>\n\n{}\n\n</details>",
-                    quiet(summary)
-                );
-            }
+        if let Some(summary) = report.summary.as_ref().filter(|_| run.is_over()) {
+            let _ = writeln!(
+                out,
+                "\n<details><summary>What the agent said</summary>\n\n{}\n\n</details>",
+                quiet_block(summary)
+            );
         }
         if !report.steps.is_empty() {
             out.push('\n');
@@ -86,7 +84,7 @@ pub fn run_comment(run: &Run, public_url: Option<&str>) -> String {
                     None if step.status == "in_progress" => "⏳",
                     None => "▫️",
                 };
-                let _ = writeln!(out, "- {mark} {}", quiet(&step.name));
+                let _ = writeln!(out, "- {mark} {}", quiet_line(&step.name, 100));
             }
         }
     }
@@ -157,7 +155,8 @@ fn footer(run: &Run, public_url: Option<&str>) -> String {
 
 /// `$0.42 · 12,000 tokens`; tokens without a price are `unpriced`; nothing spent is nothing said.
 pub fn cost(usage: &Usage) -> Vec<String> {
-    let tokens = usage.input_tokens + usage.cached_input_tokens + usage.output_tokens;
+    let tokens =
+        usage.input_tokens.saturating_add(usage.cached_input_tokens).saturating_add(usage.output_tokens);
     let mut parts = Vec::new();
     match usage.cost_usd {
         Some(cost) => parts.push(format!("${cost:.2}")),
@@ -174,7 +173,7 @@ fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n) % 3 == 0 {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -198,9 +197,8 @@ fn count(number: u64, noun: &str) -> String {
 
 /// A pull request's title from text that came from outside: one line, at most 200 characters.
 pub fn pull_title(text: &str) -> String {
-    let line = cloud_code_model::untrusted::visible(text, 2000).replace(['\n', '\t'], " ");
-    let title: String = line.trim().chars().take(200).collect();
-    if title.is_empty() { "Changes by Cloud Code".to_owned() } else { quiet(&title) }
+    let title = quiet_line(text, 200);
+    if title.is_empty() { "Changes by Cloud Code".to_owned() } else { title }
 }
 
 /// A pull request's text.
@@ -210,10 +208,6 @@ pub fn pull_body(run: &Run, attempt: &Attempt, change: &Change, public_url: Opti
         let _ = writeln!(out, "Fixes #{}\n", run.subject.number);
     }
     let report = attempt.report.as_ref();
-    let text = report.and_then(|report| report.outputs.get("pr-body").or(report.summary.as_ref()));
-    if let Some(text) = text {
-        let _ = writeln!(out, "{}\n", quiet(&text.chars().take(30_000).collect::<String>()));
-    }
     let partial = attempt.conclusion.filter(|conclusion| *conclusion != Conclusion::Success);
     if let Some(conclusion) = partial {
         let why = attempt.reason.as_deref().unwrap_or("the attempt ended early");
@@ -224,10 +218,15 @@ pub fn pull_body(run: &Run, attempt: &Attempt, change: &Change, public_url: Opti
             quiet(why).replace('\n', " ")
         );
     }
+    // Below our own words: it can't hide them.
+    let text = report.and_then(|report| report.outputs.get("pr-body").or(report.summary.as_ref()));
+    if let Some(text) = text {
+        let _ = writeln!(out, "{}\n", quiet_block(&text.chars().take(30_000).collect::<String>()));
+    }
     if change.commits.len() > 1 {
         let _ = writeln!(out, "{} commits:\n", change.commits.len());
         for commit in change.commits.iter().take(50) {
-            let _ = writeln!(out, "- {}", quiet(commit));
+            let _ = writeln!(out, "- {}", quiet_line(commit, 200));
         }
         out.push('\n');
     }
@@ -254,24 +253,137 @@ pub fn check_summary(run: &Run, attempt: &Attempt) -> String {
     if let Some(report) = &attempt.report {
         for step in &report.steps {
             let conclusion = step.conclusion.as_deref().unwrap_or(&step.status);
-            let _ = writeln!(out, "- {}: {conclusion}", quiet(&step.name));
+            let _ = writeln!(out, "- {}: {conclusion}", quiet_line(&step.name, 100));
         }
         if let Some(summary) = &report.summary {
-            let _ = writeln!(out, "\n{}", quiet(summary));
+            let _ = writeln!(out, "\n{}", quiet_block(summary));
         }
     }
     cut(out)
 }
 
-/// Makes text from outside harmless in Markdown that we sign: mentions and issue-closing references ring nobody's bell,
-/// and no HTML comment (a marker of ours) can be forged.
+/// Makes text from outside harmless in Markdown that we sign: mentions, references to issues and the words that close them
+/// ring nobody's bell, no image is fetched, and it holds no HTML, so that it can't forge a marker of ours or hide what
+/// follows it. An invisible character does so, which changes nothing to the eye, in code neither.
 fn quiet(text: &str) -> String {
-    text.replace("<!--", "&lt;!--").replace('@', "@\u{2060}").replace("</details>", "&lt;/details>")
+    let mut out = String::with_capacity(text.len() + text.len() / 16);
+    for (at, c) in text.char_indices() {
+        out.push(c);
+        let (before, after) = (&text[..at], &text[at + c.len_utf8()..]);
+        let next = after.chars().next();
+        let loud = match c {
+            '@' => true,
+            '#' => next.is_some_and(|next| next.is_ascii_digit()),
+            '-' => next.is_some_and(|next| next.is_ascii_digit()) && ends_with(before, "gh"),
+            '/' => {
+                let folder =
+                    ["/issues", "/pull", "/discussions"].iter().any(|folder| ends_with(before, folder));
+                folder && next.is_some_and(|next| next.is_ascii_digit())
+            }
+            '!' => next == Some('['),
+            '<' => next.is_some_and(|next| next.is_ascii_alphabetic() || "/!?".contains(next)),
+            '&' => is_entity(after),
+            _ => false,
+        };
+        if loud {
+            out.push('\u{2060}');
+        }
+    }
+    out
+}
+
+fn ends_with(text: &str, end: &str) -> bool {
+    let at = text.len().wrapping_sub(end.len());
+    text.get(at..).is_some_and(|found| found.eq_ignore_ascii_case(end))
+}
+
+/// Whether `&` and this begin an HTML entity: `&commat;` is a mention's `@` once it is rendered.
+fn is_entity(after: &str) -> bool {
+    let name =
+        after.bytes().take(40).take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'#').count();
+    name > 0 && after.as_bytes().get(name) == Some(&b';')
+}
+
+/// The same of text with lines, closed: a code block that it leaves open would swallow what we write below it.
+fn quiet_block(text: &str) -> String {
+    let mut open: Option<(char, usize)> = None;
+    for line in text.lines() {
+        let line = line.trim_start();
+        let Some(mark) = line.chars().next().filter(|c| matches!(c, '`' | '~')) else { continue };
+        let length = line.chars().take_while(|c| *c == mark).count();
+        let rest = line[length..].trim();
+        match open {
+            None if length >= 3 && !(mark == '`' && rest.contains('`')) => open = Some((mark, length)),
+            Some((opened, least)) if opened == mark && length >= least && rest.is_empty() => open = None,
+            _ => {}
+        }
+    }
+    let mut out = quiet(text);
+    if let Some((mark, length)) = open {
+        out.push('\n');
+        out.extend(std::iter::repeat_n(mark, length));
+    }
+    out
+}
+
+/// The same of text that is to stay on one line of at most `max` characters.
+fn quiet_line(text: &str, max: usize) -> String {
+    let line = cloud_code_model::untrusted::visible(text, max.saturating_mul(4)).replace(['\n', '\t'], " ");
+    quiet(&line.trim().chars().take(max).collect::<String>())
 }
 
 fn cut(text: String) -> String {
     match text.char_indices().nth(MAX_TEXT) {
         Some((end, _)) => format!("{}\n\n[cut: the text was too long]", &text[..end]),
         None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_from_outside_rings_nobodys_bell() {
+        for (given, expected) in [
+            ("ask @ann", "ask @|ann"),
+            ("Fixes #12, acme/shop#3", "Fixes #|12, acme/shop#|3"),
+            ("closes GH-4 and gh-5", "closes GH-|4 and gh-|5"),
+            ("closes https://github.com/a/b/issues/6", "closes https://github.com/a/b/issues/|6"),
+            ("resolves https://github.com/a/b/pull/7", "resolves https://github.com/a/b/pull/|7"),
+            ("![x](https://h/?secret)", "!|[x](https://h/?secret)"),
+            (
+                "<img src=x> </details> <!-- cloud-code:end -->",
+                "<|img src=x> <|/details> <|!-- cloud-code:end -->",
+            ),
+            ("&commat;ann &#64;ann &#x40;ann", "&|commat;ann &|#|64;ann &|#x40;ann"),
+            (
+                "a < b && c, R&D; # heading, x - 1, https://h/?a=1&b=2",
+                "a < b && c, R&|D; # heading, x - 1, https://h/?a=1&b=2",
+            ),
+        ] {
+            assert_eq!(quiet(given).replace('\u{2060}', "|"), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn what_a_text_opens_it_closes() {
+        for (given, end) in [
+            ("plain", "plain"),
+            ("```sh\nls\n```", "```"),
+            ("```sh\nls", "\n```"),
+            ("~~~~\n~~~\n```", "\n~~~~"),
+            ("````\n```", "\n````"),
+            ("```a`b", "```a`b"),
+        ] {
+            assert!(quiet_block(given).ends_with(end), "{given:?}: {:?}", quiet_block(given));
+        }
+    }
+
+    #[test]
+    fn a_line_stays_one() {
+        assert_eq!(quiet_line("fix\n\n# \u{202e}Done", 100), "fix  # Done");
+        assert_eq!(pull_title("\u{200b}"), "Changes by Cloud Code");
+        assert_eq!(quiet_line(&"x".repeat(300), 100).len(), 100);
     }
 }

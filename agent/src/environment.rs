@@ -22,6 +22,9 @@ pub(crate) fn default_author() -> Author {
     }
 }
 
+/// The process runner's mark on an attempt's processes: it ends what steps leave running by it, so steps keep it.
+const PROCESS_MARK: &str = "CLOUD_CODE_PROCESS";
+
 /// A home folder that can be written to: `HOME`, else a folder under `/tmp`.
 pub(crate) fn home(config: &AgentConfig) -> PathBuf {
     let wanted = config.environment.get("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
@@ -44,7 +47,7 @@ pub(crate) fn base(
     temporary: &Path,
 ) -> Variables {
     let mut variables = config.environment.clone();
-    variables.retain(|name, _| !name.starts_with("CLOUD_CODE_"));
+    variables.retain(|name, _| !name.starts_with("CLOUD_CODE_") || name == PROCESS_MARK);
     let author = task.author.clone().unwrap_or_else(default_author);
     let workspace = config.workspace.display().to_string();
     let temporary = temporary.display().to_string();

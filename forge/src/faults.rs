@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 /// Which requests a fault is for.
 #[derive(Debug, Clone)]
 pub struct Matcher {
@@ -72,6 +74,71 @@ pub(crate) fn take(faults: &mut Vec<PlannedFault>, method: &str, path: &str) -> 
     Some(fault)
 }
 
+/// At which moment a request is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// It has arrived, and nothing has been done.
+    Before,
+    /// It has been done, and nothing has been answered.
+    After,
+}
+
+/// A request that the forge holds while a test does something else, such as killing whoever made it. It is never answered:
+/// when this is dropped, its connection is closed.
+#[derive(Debug)]
+pub struct Pause {
+    reached: watch::Receiver<bool>,
+    _held: watch::Sender<()>,
+}
+
+impl Pause {
+    /// Waits until the request is there and held. Never ends if it never comes.
+    pub async fn reached(&mut self) {
+        if self.reached.wait_for(|reached| *reached).await.is_err() {
+            // The forge was stopped, so that the request can come no more.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// A pause that is planned for the request that fits after `skip` others did.
+#[derive(Debug)]
+pub(crate) struct PlannedPause {
+    matcher: Matcher,
+    skip: usize,
+    pub(crate) when: When,
+    reached: watch::Sender<bool>,
+    held: watch::Receiver<()>,
+}
+
+impl PlannedPause {
+    pub(crate) fn new(matcher: Matcher, skip: usize, when: When) -> (Self, Pause) {
+        let (reached, reached_out) = watch::channel(false);
+        let (held_out, held) = watch::channel(());
+        (Self { matcher, skip, when, reached, held }, Pause { reached: reached_out, _held: held_out })
+    }
+
+    /// Holds the request until the test lets go of its [`Pause`].
+    pub(crate) async fn hold(mut self) {
+        self.reached.send_replace(true);
+        while self.held.changed().await.is_ok() {}
+    }
+}
+
+/// Takes the pause that is due for a request, if one is planned.
+pub(crate) fn take_pause(pauses: &mut Vec<PlannedPause>, method: &str, path: &str) -> Option<PlannedPause> {
+    let mut due = None;
+    for (index, planned) in
+        pauses.iter_mut().enumerate().filter(|(_, planned)| planned.matcher.fits(method, path))
+    {
+        match planned.skip.checked_sub(1) {
+            Some(left) => planned.skip = left,
+            None => due = due.or(Some(index)),
+        }
+    }
+    due.map(|index| pauses.remove(index))
+}
+
 fn glob(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
@@ -115,5 +182,15 @@ mod tests {
         assert!(take(&mut faults, "POST", "/x").is_some());
         assert!(take(&mut faults, "POST", "/x").is_some());
         assert!(take(&mut faults, "POST", "/x").is_none());
+    }
+
+    #[test]
+    fn a_pause_waits_for_its_turn() {
+        let (planned, _pause) = PlannedPause::new(Matcher::any("/x*"), 1, When::After);
+        let mut pauses = vec![planned];
+        assert!(take_pause(&mut pauses, "GET", "/x1").is_none());
+        assert!(take_pause(&mut pauses, "GET", "/y").is_none());
+        assert!(take_pause(&mut pauses, "GET", "/x2").is_some_and(|taken| taken.when == When::After));
+        assert!(take_pause(&mut pauses, "GET", "/x3").is_none());
     }
 }

@@ -42,7 +42,7 @@ use tokio::sync::{mpsc, watch};
 
 pub use clock::ForgeClock;
 pub use error::{ForgeError, Result};
-pub use faults::{Fault, Matcher};
+pub use faults::{Fault, Matcher, Pause, When};
 #[cfg(feature = "openapi")]
 pub use openapi::{OpenApi, OpenApiError};
 pub use record::ApiRequest;

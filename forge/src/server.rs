@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
-use crate::faults::{self, Fault};
+use crate::faults::{self, Fault, When};
 use crate::http::{self, ApiError, Call, Caller, Reply, decode, pairs};
 use crate::keys::{AppKey, verify_jwt};
 use crate::record::ApiRequest;
@@ -122,10 +122,17 @@ async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Result<Respons
         headers: parts.headers,
         body: body.unwrap_or_default(),
     };
-    let (fault, latency) = {
-        let taken =
-            |world: &mut World| (faults::take(&mut world.faults, &asked.method, &asked.path), world.latency);
-        inner.change(taken)
+    let (fault, pause, latency) = inner.change(|world| {
+        let fault = faults::take(&mut world.faults, &asked.method, &asked.path);
+        let pause = faults::take_pause(&mut world.pauses, &asked.method, &asked.path);
+        (fault, pause, world.latency)
+    });
+    let pause = match pause {
+        Some(pause) if pause.when == When::Before => {
+            pause.hold().await;
+            return Err(Dropped);
+        }
+        other => other,
     };
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
@@ -153,6 +160,10 @@ async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Result<Respons
         reply
     });
     let reply = served.await.ok().flatten().ok_or(Dropped)?;
+    if let Some(pause) = pause {
+        pause.hold().await;
+        return Err(Dropped);
+    }
     let mut response = Response::builder().status(reply.status);
     if !reply.media.is_empty() {
         response = response.header("content-type", reply.media);

@@ -1,6 +1,6 @@
 //! The checks of a quarantined history, commit by commit.
 //!
-//! Each new commit is compared with its first parent by an own walk that enters only what differs and stops at a limit.
+//! Each new commit is compared with each of its parents by an own walk that enters only what differs and stops at a limit.
 //! So the cost follows what the change touches, and a tree that would unfold into millions of paths is refused after the
 //! first few hundred: libgit2's own comparison is asked only once the change is known to be small.
 
@@ -15,6 +15,8 @@ use crate::tree::{self, Entry};
 
 /// All commits of a change together may touch this many times the files that the change as a whole may.
 const INTERMEDIATE_FACTOR: usize = 20;
+/// Parents of one commit; each costs a comparison.
+const MAX_PARENTS: usize = 16;
 /// How many commits the walk may meet that the mirror has: a merge of an old branch with its whole history is fine.
 const MAX_WALKED: usize = 1_000_000;
 
@@ -90,11 +92,18 @@ impl<'a> Audit<'a> {
         let mut budget = self.limits.max_files.saturating_mul(INTERMEDIATE_FACTOR);
         for commit in &fresh {
             self.places.push(Place::Commit(commit.id));
-            let old = commit.parents.first().map(|parent| self.tree_of(*parent)).transpose()?;
             let new = self.tree_of(commit.id)?;
-            let mut walk = Walk { commit: commit.id, touched: 0, limit: budget, record: true };
-            self.compare(&mut walk, old, Some(new), &mut Vec::new())?;
-            budget -= walk.touched;
+            // With every parent: what a merge takes back from one side is no change against the other.
+            let mut old =
+                commit.parents.iter().map(|parent| self.tree_of(*parent)).collect::<Result<Vec<_>, _>>()?;
+            old.sort();
+            old.dedup();
+            let old: Vec<_> = if old.is_empty() { vec![None] } else { old.into_iter().map(Some).collect() };
+            for old in old {
+                let mut walk = Walk { commit: commit.id, touched: 0, limit: budget, record: true };
+                self.compare(&mut walk, old, Some(new), &mut Vec::new())?;
+                budget -= walk.touched;
+            }
         }
         Ok(fresh)
     }
@@ -132,6 +141,11 @@ impl<'a> Audit<'a> {
         }
         let commit = self.repository.find_commit(id).map_err(|error| bad(one_line(error.message())))?;
         let parents: Vec<Oid> = commit.parent_ids().collect();
+        if parents.len() > MAX_PARENTS {
+            return Err(
+                bad(format!("it has {} parents; at most {MAX_PARENTS} are taken", parents.len())).into()
+            );
+        }
         for parent in &parents {
             self.header(*parent, ObjectType::Commit, "commit")?;
         }
@@ -247,6 +261,8 @@ impl<'a> Audit<'a> {
                 return Err(Rejected::BadPath { path: one_line(&shown()), problem }.into());
             }
             self.file(walk, file, path)?;
+        } else if old_file.is_some() && walk.record {
+            self.places.push(Place::Path { commit: walk.commit, path: shown() });
         }
         if old_folder.is_some() || new_folder.is_some() {
             path.push(b'/');

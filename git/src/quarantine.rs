@@ -121,7 +121,7 @@ impl From<git2::Error> for OpenError {
 pub enum Place {
     /// A commit itself: author, committer, message and any other header.
     Commit(Oid),
-    /// A path that a commit adds or changes; the content is the path.
+    /// A path that a commit adds, changes or removes, against any of its parents; the content is the path.
     Path {
         /// The commit.
         commit: Oid,

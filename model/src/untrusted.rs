@@ -3,15 +3,22 @@
 //! Removed until nothing changes any more, since removing one thing can make another: HTML comments, zero-width and
 //! bidirectional characters, other control characters and Unicode tags.
 
-/// Strips what is invisible to a reader of the rendered text, and cuts to `max_chars` characters.
+/// Rounds of removing comments. Each round of a text made for it uncovers one more level, so that a stranger's text could
+/// otherwise ask for as many rounds as it has characters.
+const MAX_ROUNDS: usize = 8;
+
+/// Strips what is invisible to a reader of the rendered text, and cuts to `max_chars` characters. Linear in the text.
 pub fn visible(text: &str, max_chars: usize) -> String {
-    let mut text = text.replace("\r\n", "\n");
-    loop {
-        let next = without_comments(&text.chars().filter(|c| is_visible(*c)).collect::<String>());
-        if next == text {
+    let mut text: String = text.replace("\r\n", "\n").chars().filter(|c| is_visible(*c)).collect();
+    for _ in 0..MAX_ROUNDS {
+        if !text.contains("<!--") {
             break;
         }
-        text = next;
+        text = without_comments(&text);
+    }
+    // Nobody nests comments this deep but to hide something: the rest counts as hidden.
+    if let Some(start) = text.find("<!--") {
+        text.truncate(start);
     }
     match text.char_indices().nth(max_chars) {
         Some((end, _)) => format!("{}\n[cut: the text has more than {max_chars} characters]", &text[..end]),
@@ -28,7 +35,21 @@ fn is_visible(c: char) -> bool {
         | '\u{2060}'..='\u{206f}'
         | '\u{feff}'
         | '\u{ad}' => false,
-        '\u{61c}' | '\u{180e}' | '\u{fff9}'..='\u{fffb}' => false,
+        '\u{61c}' | '\u{fff9}'..='\u{fffb}' => false,
+        // letters and marks that show nothing; the last variation selector stays, since emoji need it
+        '\u{34f}'
+        | '\u{115f}'
+        | '\u{1160}'
+        | '\u{17b4}'
+        | '\u{17b5}'
+        | '\u{180b}'..='\u{180f}'
+        | '\u{2028}'
+        | '\u{2029}'
+        | '\u{2800}'
+        | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0e}'
+        | '\u{ffa0}'
+        | '\u{1d173}'..='\u{1d17a}' => false,
         // tags, and the variation selectors that can carry hidden bytes
         '\u{e0000}'..='\u{e0fff}' => false,
         c => !c.is_control(),
@@ -52,10 +73,8 @@ fn without_comments(text: &str) -> String {
 
 /// Puts text between lines that the text itself can't contain, so that a model sees where it begins and ends.
 pub fn fenced(label: &str, text: &str) -> String {
-    let mut fence = "~~~~".to_owned();
-    while text.contains(&fence) {
-        fence.push('~');
-    }
+    let longest = text.split(|c| c != '~').map(str::len).max().unwrap_or(0);
+    let fence = "~".repeat(longest.max(3) + 1);
     format!("{fence} {label}\n{text}\n{fence}\n")
 }
 
@@ -77,7 +96,23 @@ mod tests {
         ] {
             assert_eq!(visible(given, 100), expected, "{given:?}");
         }
+        for blank in ['\u{3164}', '\u{ffa0}', '\u{fe01}', '\u{e0101}', '\u{2028}', '\u{180f}'] {
+            assert_eq!(visible(&format!("a{blank}b"), 100), "ab", "{blank:?}");
+        }
+        assert_eq!(visible("\u{2764}\u{fe0f}", 100), "\u{2764}\u{fe0f}");
         assert!(visible(&"x".repeat(20), 10).starts_with("xxxxxxxxxx\n[cut"));
+    }
+
+    #[test]
+    fn a_text_made_to_keep_us_busy_is_soon_done() {
+        // Each round uncovers one more comment.
+        let nested = format!("seen{}<!-- x -->{}", "<!".repeat(20_000), "-- x -->".repeat(20_000));
+        let started = std::time::Instant::now();
+        let text = visible(&nested, 1_000_000);
+        assert!(text.starts_with("seen<!") && !text.contains("<!--") && !text.contains('x'));
+        let tildes = "~".repeat(1_000_000);
+        assert_eq!(fenced("issue", &tildes).len(), 3_000_011);
+        assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! The run engine, through its one door: tables of single transitions, and random walks that check the invariants.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
+#[path = "engine/bounds.rs"]
+mod bounds;
+
 use cloud_code_model::run::{
     AttemptState, Conclusion, Effect, Input, NewRun, Observation, Origin, Publication, ReportSummary,
     Repository, Run, RunStatus, StopReason, Subject, Timing, Trigger, WorkflowRef, step,
@@ -85,7 +88,7 @@ fn published(attempt: u32) -> Input {
 }
 
 fn cancel() -> Input {
-    Input::Cancel { by: "ann".into() }
+    Input::Cancel { by: "ann".into(), replaced_by: None }
 }
 
 /// Plays inputs a second apart.
@@ -260,11 +263,15 @@ fn a_silent_attempt_is_probed_and_then_stopped() {
     step(&mut run, Input::Tick, at(lease + 12));
     assert_eq!(run.jobs[0].attempts[0].state, AttemptState::Running, "a heartbeat mends it");
     step(&mut run, Input::Tick, at(3 * lease));
-    step(&mut run, Input::Tick, at(5 * lease));
+    for seconds in 3 * lease..4 * lease {
+        step(&mut run, observed(1, Observation::Running), at(seconds));
+    }
+    assert_eq!(run.jobs[0].attempts[0].stopping, None, "the probe gives it one more lease");
+    step(&mut run, Input::Tick, at(4 * lease));
     assert_eq!(run.jobs[0].attempts[0].stopping, Some(StopReason::Lost));
     // The runner does not answer either: the run ends all the same.
     let stop = run.timing.stop_seconds;
-    step(&mut run, Input::Tick, at(5 * lease + stop + 1));
+    step(&mut run, Input::Tick, at(4 * lease + stop + 1));
     assert_eq!(run.conclusion, Some(Conclusion::Failure));
     assert!(keys(&run).contains(&DISCARD.to_owned()), "the container is still to be removed");
 }

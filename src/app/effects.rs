@@ -77,11 +77,11 @@ fn failure(outgoing: &Outgoing, error: &AppError) -> Input {
     // A change that can't be published now, whatever the reason, is not worth more than about two hours of tries: the
     // engine gives up on the effect, and the attempt must not wait for it for ever.
     const MAX_PUBLISH_TRIES: u32 = 25;
-    if let Effect::Publish { job, attempt } = &outgoing.effect {
-        if outgoing.tries + 1 >= MAX_PUBLISH_TRIES || !error.may_heal() {
-            let reason = format!("the change could not be published: {error}");
-            return Input::PublishRefused { job: job.clone(), attempt: *attempt, reason, pushed: None };
-        }
+    if let Effect::Publish { job, attempt } = &outgoing.effect
+        && (outgoing.tries + 1 >= MAX_PUBLISH_TRIES || !error.may_heal())
+    {
+        let reason = format!("the change could not be published: {error}");
+        return Input::PublishRefused { job: job.clone(), attempt: *attempt, reason, pushed: None };
     }
     Input::EffectFailed { id: outgoing.id, error: error.to_string(), retry_after: error.retry_after() }
 }

@@ -2,8 +2,8 @@
 
 use super::{App, AppError, prompt, render, update};
 use crate::ports::{
-    Artifact, ArtifactError, Checkout, ContainerStatus, ForgeError, Launch, PreparedWorkspace, RemoteAccess,
-    RunnerError, Scope, SecretName, SecretText, WorkspaceError,
+    Artifact, ArtifactError, Checkout, ContainerStatus, ForgeError, Issue, Launch, PreparedWorkspace,
+    RemoteAccess, RunnerError, Scope, SecretName, SecretText, WorkspaceError,
 };
 use cloud_code_model::cli;
 use cloud_code_model::ids::AttemptId;
@@ -32,11 +32,21 @@ pub async fn launch(app: &App, attempt: &AttemptId, try_number: u32) -> Result<L
     match run.attempt(attempt).map(|attempt| attempt.state) {
         Some(AttemptState::Queued) => {}
         Some(state) if state.is_live() => return Ok(Launched::Watch),
-        _ => return Ok(Launched::NotNeeded),
+        _ => {
+            // An earlier try may have been torn off half way, and the attempt ended since.
+            clean(app, &run, attempt).await?;
+            return Ok(Launched::NotNeeded);
+        }
     }
     let Some(job) = run.job(&attempt.job) else { return Ok(Launched::NotNeeded) };
     let input = match start(app, &run, job, attempt).await {
-        Ok(handle) => Input::Launched { job: attempt.job.clone(), attempt: attempt.number, handle },
+        Ok(Some(handle)) => Input::Launched { job: attempt.job.clone(), attempt: attempt.number, handle },
+        Ok(None) => {
+            if let Some(stored) = app.store.load(&attempt.run).await? {
+                clean(app, &stored.run, attempt).await?;
+            }
+            return Ok(Launched::NotNeeded);
+        }
         Err(Failure::Later(error)) if try_number < app.settings.launch_tries => return Err(error),
         Err(Failure::Later(error)) => failed(attempt, format!("{error} (tried {try_number} times)")),
         Err(Failure::Never(reason)) => failed(attempt, reason),
@@ -44,15 +54,30 @@ pub async fn launch(app: &App, attempt: &AttemptId, try_number: u32) -> Result<L
     let over = matches!(input, Input::LaunchFailed { .. });
     let waited = app.clock.now().duration_since(run.created_at);
     metrics::histogram!(crate::metrics::LAUNCH_WAIT).record(waited.as_secs_f64());
-    let after = update::apply(app, &attempt.run, &[input]).await?;
-    let live = after
-        .is_some_and(|stored| stored.run.attempt(attempt).is_some_and(|attempt| attempt.state.is_live()));
-    if !over && !live {
-        // Cancelled while we launched it; its Discard effect may have come too early to find the container.
-        app.runner.remove(attempt).await?;
-        app.workspaces.discard(attempt).await?;
+    let Some(after) = update::apply(app, &attempt.run, &[input]).await? else {
+        return Ok(Launched::NotNeeded);
+    };
+    if after.run.attempt(attempt).is_some_and(|attempt| attempt.state.is_live()) {
+        return Ok(Launched::Watch);
     }
-    Ok(if live { Launched::Watch } else { Launched::NotNeeded })
+    // A launch that failed just now has its Discard effect before it.
+    if !over {
+        clean(app, &after.run, attempt).await?;
+    }
+    Ok(Launched::NotNeeded)
+}
+
+/// Removes what was made for an attempt that ended before it was launched: its Discard effect may have come too early to
+/// find it. One that was launched is left to that effect, which keeps its files first.
+async fn clean(app: &App, run: &Run, id: &AttemptId) -> Result<(), AppError> {
+    let never_launched = run
+        .attempt(id)
+        .is_none_or(|attempt| attempt.state == AttemptState::Done && attempt.launched_at.is_none());
+    if never_launched {
+        app.runner.remove(id).await?;
+        app.workspaces.discard(id).await?;
+    }
+    Ok(())
 }
 
 fn failed(attempt: &AttemptId, reason: String) -> Input {
@@ -88,18 +113,23 @@ impl From<ArtifactError> for Failure {
     }
 }
 
-async fn start(app: &App, run: &Run, job: &Job, attempt: &AttemptId) -> Result<String, Failure> {
+/// The runner's name for it; `None` when the attempt ended while its workspace was made.
+async fn start(app: &App, run: &Run, job: &Job, attempt: &AttemptId) -> Result<Option<String>, Failure> {
     // An earlier launch may have come as far as a container: its workspace must not be made anew under it.
     if app.runner.status(attempt).await? != ContainerStatus::Missing {
         if run.attempt(attempt).is_some_and(|attempt| attempt.origin.is_some()) {
-            return Ok(attempt.name());
+            return Ok(Some(attempt.name()));
         }
         app.runner.remove(attempt).await?;
     }
     let (workspace, origin) = workspace(app, run, attempt).await?;
     let prepared =
         Input::Prepared { job: attempt.job.clone(), attempt: attempt.number, origin: origin.clone() };
-    update::apply(app, &attempt.run, &[prepared]).await.map_err(Failure::Later)?;
+    let saved = update::apply(app, &attempt.run, &[prepared]).await.map_err(Failure::Later)?;
+    let queued = |run: &Run| run.attempt(attempt).is_some_and(|found| found.state == AttemptState::Queued);
+    if !saved.is_some_and(|stored| queued(&stored.run)) {
+        return Ok(None);
+    }
     let (env, secrets) = environment(app, run, job).await.map_err(|error| match error.may_heal() {
         true => Failure::Later(error),
         false => Failure::Never(error.to_string()),
@@ -116,7 +146,7 @@ async fn start(app: &App, run: &Run, job: &Job, attempt: &AttemptId) -> Result<S
         secrets,
         limits: app.settings.limits,
     };
-    Ok(app.runner.launch(&launch).await?)
+    Ok(Some(app.runner.launch(&launch).await?))
 }
 
 /// Decides where the change starts and where it goes. An open pull request from our branch is gone on with; a branch of
@@ -193,7 +223,7 @@ async fn tasking(
     attempt: &AttemptId,
     origin: &Origin,
 ) -> Result<String, Failure> {
-    let issue = app.forge.issue(&run.repository, run.subject.number).await?;
+    let issue = as_triggered(app.forge.issue(&run.repository, run.subject.number).await?, run);
     let comments = trusted_comments(app, run).await?;
     let cloud_code = &run.context["cloud_code"];
     let contexts = render::contexts(&run.context);
@@ -268,6 +298,17 @@ fn task_step(step: &Step, with: IndexMap<String, Value>) -> task::Step {
         timeout_minutes: step.timeout_minutes.map(task::Dynamic::Value),
         continue_on_error: step.continue_on_error.then_some(task::Dynamic::Value(true)),
     }
+}
+
+/// The issue with title and text as they stood when the run was triggered: whoever opened it may change them afterwards,
+/// and need not be somebody who may start a run.
+fn as_triggered(mut issue: Issue, run: &Run) -> Issue {
+    let event = &run.context["event"]["issue"];
+    if event["number"].as_u64() == Some(issue.number) {
+        issue.title = event["title"].as_str().unwrap_or_default().to_owned();
+        issue.body = event["body"].as_str().unwrap_or_default().to_owned();
+    }
+    issue
 }
 
 /// Comments of people who may write to the repository, as they stood when the run was triggered: text that others wrote,

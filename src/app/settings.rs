@@ -6,7 +6,7 @@ use cloud_code_model::run::Timing;
 use std::collections::BTreeMap;
 
 /// Choices that govern runs.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Settings {
     /// The label that starts a run.
     pub label: String,
@@ -40,6 +40,21 @@ pub struct Settings {
     pub launch_tries: u32,
     /// Label run states on the issue.
     pub state_labels: bool,
+}
+
+/// The environment of agents by its names only: among the values are secrets.
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings")
+            .field("label", &self.label)
+            .field("default_cli", &self.default_cli)
+            .field("limits", &self.limits)
+            .field("timing", &self.timing)
+            .field("policy", &self.policy)
+            .field("public_url", &self.public_url)
+            .field("agent_env", &self.agent_env.keys())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for Settings {

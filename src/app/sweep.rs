@@ -1,7 +1,7 @@
 //! Once a minute: what time alone brings about, and what a crash left behind.
 
 use super::{App, AppError, update};
-use crate::ports::{Lane, Stored};
+use crate::ports::{Lane, StoreError, Stored};
 use cloud_code_model::ids::AttemptId;
 use cloud_code_model::run::Input;
 use std::collections::HashSet;
@@ -46,7 +46,15 @@ pub async fn wake_due(app: &App) -> Result<usize, AppError> {
     let now = app.clock.now();
     let due = app.store.due(now, BATCH).await?;
     for id in &due {
-        let Some(Stored { run, version }) = update::apply(app, id, &[Input::Tick]).await? else { continue };
+        let ticked = match update::apply(app, id, &[Input::Tick]).await {
+            // One that can't be read any more must not keep the others from ending.
+            Err(error) if !error.may_heal() => {
+                tracing::error!(run = %id, %error, "a run could not be swept");
+                continue;
+            }
+            other => other?,
+        };
+        let Some(Stored { run, version }) = ticked else { continue };
         if run.next_due_effect(now).is_some() {
             // The message that the save pushed may be lost; this key is new each minute.
             let key = format!("{id}@{version}/{}", now.as_second() / 60);
@@ -61,7 +69,14 @@ async fn orphans(app: &App, marked: &mut HashSet<AttemptId>) -> Result<usize, Ap
     let mut removed = 0;
     for listed in app.runner.list().await? {
         let id = listed.attempt;
-        let run = app.store.load(&id.run).await?.map(|stored| stored.run);
+        let run = match app.store.load(&id.run).await {
+            // What it wants of its container is not known: it is left alone.
+            Err(error @ StoreError::Corrupt(_)) => {
+                tracing::error!(attempt = %id, %error, "a container's run could not be read");
+                continue;
+            }
+            other => other?.map(|stored| stored.run),
+        };
         let wanted = run
             .as_ref()
             .and_then(|run| run.attempt(&id))

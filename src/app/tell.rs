@@ -79,8 +79,12 @@ const RUNNING: &str = "cloud-code:running";
 const DONE: &str = "cloud-code:done";
 const FAILED: &str = "cloud-code:failed";
 
-/// The one label of ours that fits the run's state; a cancelled run has none.
+/// The one label of ours that fits the run's state; a cancelled run has none, and one that made room for
+/// another of its group leaves them to that one.
 pub fn labels(run: &Run) -> LabelChange {
+    if run.cancel.as_ref().is_some_and(|cancel| cancel.replaced_by.is_some()) {
+        return LabelChange::default();
+    }
     let wanted = match (run.status, run.conclusion) {
         (RunStatus::Queued, _) => Some(QUEUED),
         (RunStatus::InProgress, _) => Some(RUNNING),

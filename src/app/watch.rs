@@ -7,8 +7,10 @@ use cloud_code_model::run::{Input, Observation, ReportSummary, Run};
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
-/// How often an attempt is looked at.
-const INTERVAL: Duration = Duration::from_millis(500);
+/// How often an attempt is looked at: often at first, since a mistake in a workflow shows at once.
+const FIRST_INTERVAL: Duration = Duration::from_millis(60);
+/// How often at last.
+const LAST_INTERVAL: Duration = Duration::from_millis(600);
 
 /// Watches an attempt until no runner is needed for it any more.
 ///
@@ -16,6 +18,7 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// When the store does not answer.
 pub async fn watch(app: &App, id: &AttemptId) -> Result<(), AppError> {
     let mut seen = Seen::default();
+    let mut interval = FIRST_INTERVAL;
     loop {
         let Some(Stored { run, .. }) = app.store.load(&id.run).await? else { return Ok(()) };
         if !run.attempt(id).is_some_and(|attempt| attempt.state.is_live()) {
@@ -25,7 +28,8 @@ pub async fn watch(app: &App, id: &AttemptId) -> Result<(), AppError> {
             // The lease decides how long this may go on.
             tracing::warn!(run = %id.run, job = %id.job, attempt = id.number, %error, "could not look at the attempt");
         }
-        tokio::time::sleep(INTERVAL).await;
+        tokio::time::sleep(interval).await;
+        interval = interval.mul_f64(1.25).min(LAST_INTERVAL);
     }
 }
 
@@ -50,10 +54,10 @@ async fn observe(app: &App, run: &Run, id: &AttemptId, seen: Option<&mut Seen>) 
     // The order matters: a container that ended has written its last report before.
     let status = app.runner.status(id).await?;
     let mut inputs = Vec::new();
-    if let Some(input) = report::read(app, run, id).await? {
-        if seen.is_none_or(|seen| seen.is_news(&input, app.clock.now(), run)) {
-            inputs.push(input);
-        }
+    if let Some(input) = report::read(app, run, id).await?
+        && seen.is_none_or(|seen| seen.is_news(&input, app.clock.now(), run))
+    {
+        inputs.push(input);
     }
     let observation = match status {
         ContainerStatus::Running => Observation::Running,
@@ -62,8 +66,7 @@ async fn observe(app: &App, run: &Run, id: &AttemptId, seen: Option<&mut Seen>) 
         }
         ContainerStatus::Missing => Observation::Missing,
     };
-    let probed = run.attempt(id).is_some_and(|attempt| attempt.probed);
-    if observation != Observation::Running || probed {
+    if observation != Observation::Running {
         inputs.push(Input::Observed { job: id.job.clone(), attempt: id.number, observation });
     }
     if !inputs.is_empty() {

@@ -52,28 +52,23 @@ impl AgentsConfig {
     /// The first variable that is wrong.
     pub fn read(env: &Environment) -> Result<Self, ConfigError> {
         let positive = "a number above 0";
-        let memory_mb: u64 = env.parsed("AGENT_MEMORY_MB", "a number of MiB")?.unwrap_or(4096);
+        let memory_mb: u64 = env.number("AGENT_MEMORY_MB", 16..=1 << 24)?.unwrap_or(4096);
         let limits = Limits {
             memory_bytes: memory_mb << 20,
-            cpus: env.parsed("AGENT_CPUS", positive)?.unwrap_or(2.0),
-            pids: env.parsed("AGENT_PIDS", positive)?.unwrap_or(1024),
+            cpus: env.number("AGENT_CPUS", 0.01..=4096.0)?.unwrap_or(2.0),
+            pids: env.number("AGENT_PIDS", 1..=1 << 22)?.unwrap_or(1024),
             ..Limits::default()
         };
-        if memory_mb < 16 || limits.cpus <= 0.0 || limits.pids == 0 {
-            let problem = "AGENT_MEMORY_MB must be 16 or more, AGENT_CPUS and AGENT_PIDS above 0".to_owned();
-            return Err(ConfigError { variable: "AGENT_MEMORY_MB", problem });
-        }
         let default_cli = env.get("DEFAULT_CLI").unwrap_or_default();
         if cli::find(&default_cli).is_none() {
             let problem = format!("there is no CLI `{default_cli}`; known are {}", cli::names());
             return Err(ConfigError { variable: "DEFAULT_CLI", problem });
         }
-        let protected =
-            env.list("PROTECTED_PATHS").into_iter().map(|path| format!("{}/", path.trim_end_matches('/')));
+        let protected = env.list("PROTECTED_PATHS").into_iter().map(|path| protected(&path));
         let policy = ChangePolicy {
             max_files: env.parsed("MAX_CHANGED_FILES", positive)?.unwrap_or(100),
             max_bytes: env.parsed("MAX_CHANGE_BYTES", positive)?.unwrap_or(4 << 20),
-            protected: protected.collect(),
+            protected: protected.collect::<Result<_, _>>()?,
         };
         let cli_names = cli::ALL.iter().flat_map(|cli| cli.secrets.iter().chain(cli.settings));
         let settings = Settings {
@@ -83,27 +78,25 @@ impl AgentsConfig {
             image_tag: env.get("AGENT_IMAGE_TAG").unwrap_or_default(),
             limits,
             timing: Timing {
-                lease_seconds: env.parsed("LEASE_SECONDS", "a number of seconds")?.unwrap_or(90).max(10),
+                lease_seconds: env.number("LEASE_SECONDS", 1..=86_400)?.unwrap_or(90).max(10),
                 ..Timing::default()
             },
             policy,
             draft: env.flag("DRAFT_PULL_REQUESTS")?,
-            public_url: env.get("PUBLIC_URL").map(|url| url.trim_end_matches('/').to_owned()),
+            public_url: env.address("PUBLIC_URL")?,
             allowed_bots: env.list("ALLOWED_BOTS"),
             author: (
                 env.get("COMMIT_AUTHOR_NAME").unwrap_or_default(),
                 env.get("COMMIT_AUTHOR_EMAIL").unwrap_or_default(),
             ),
-            budget_usd: env.parsed("BUDGET_USD", positive)?,
-            silence_minutes: env.parsed("SILENCE_MINUTES", positive)?.unwrap_or(10.0),
+            budget_usd: env.number("BUDGET_USD", 0.01..=1_000_000.0)?,
+            silence_minutes: env.number("SILENCE_MINUTES", 0.01..=50_400.0)?.unwrap_or(10.0),
             agent_env: cli_names.filter_map(|name| Some(((*name).to_owned(), env.get(name)?))).collect(),
+            launch_tries: env.parsed("LAUNCH_TRIES", positive)?.unwrap_or(6).max(1),
             ..Settings::default()
         };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let concurrency = env.parsed("CONCURRENCY", positive)?.unwrap_or(cores);
-        if concurrency == 0 {
-            return Err(ConfigError { variable: "CONCURRENCY", problem: "must be at least 1".to_owned() });
-        }
+        let concurrency = env.number("CONCURRENCY", 1..=10_000)?.unwrap_or(cores);
         Ok(Self {
             runner: env.parsed("RUNNER", "`docker` or `process`")?.unwrap_or(RunnerKind::Docker),
             docker_host: env.get("DOCKER_HOST"),
@@ -113,4 +106,20 @@ impl AgentsConfig {
             settings,
         })
     }
+}
+
+/// A folder or file as [`ChangePolicy::protected`] has it. One that no path of a repository can lie in would protect nothing.
+fn protected(path: &str) -> Result<String, ConfigError> {
+    let fault =
+        |problem: &str| ConfigError { variable: "PROTECTED_PATHS", problem: format!("`{path}` {problem}") };
+    if path.contains(['*', '?', '[']) {
+        return Err(fault("looks like one of the patterns that are not known here; name a folder or a file"));
+    }
+    let inner = path.trim_start_matches("./").trim_matches('/');
+    if inner.is_empty() || inner.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err(fault(
+            "is no folder of a repository; name it from the repository's root, as in .github/workflows/",
+        ));
+    }
+    Ok(format!("{inner}/"))
 }

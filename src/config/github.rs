@@ -3,6 +3,9 @@
 use super::{ConfigError, Environment};
 use crate::ports::SecretText;
 
+/// Characters of the webhook's secret: who guesses it starts runs.
+const MIN_SECRET: usize = 16;
+
 /// Who we are on GitHub, and which GitHub.
 #[derive(Debug, Clone)]
 pub struct GitHubConfig {
@@ -22,9 +25,18 @@ pub struct GitHubConfig {
 
 impl GitHubConfig {
     pub(super) fn read(env: &Environment) -> Result<Self, ConfigError> {
-        let webhook_secret = SecretText::new(env.required("GITHUB_WEBHOOK_SECRET")?);
-        let web_url = env.get("GITHUB_URL").unwrap_or_default().trim_end_matches('/').to_owned();
-        let api_url = env.get("GITHUB_API_URL").unwrap_or_else(|| match web_url.as_str() {
+        let webhook_secret = env.required("GITHUB_WEBHOOK_SECRET")?;
+        let length = webhook_secret.chars().count();
+        if length < MIN_SECRET {
+            let problem = format!(
+                "it has {length} characters, which can be guessed; set one of at least {MIN_SECRET} here and in the App's \
+                 settings, such as `openssl rand -hex 24` makes"
+            );
+            return Err(ConfigError { variable: "GITHUB_WEBHOOK_SECRET", problem });
+        }
+        let webhook_secret = SecretText::new(webhook_secret);
+        let web_url = env.address("GITHUB_URL")?.unwrap_or_default();
+        let api_url = env.address("GITHUB_API_URL")?.unwrap_or_else(|| match web_url.as_str() {
             "https://github.com" => "https://api.github.com".to_owned(),
             other => format!("{other}/api/v3"),
         });
@@ -33,7 +45,7 @@ impl GitHubConfig {
             env.parsed("GITHUB_APP_ID", "a number: the App's id, not its client id")?.unwrap_or_default();
         Ok(Self {
             web_url,
-            api_url: api_url.trim_end_matches('/').to_owned(),
+            api_url,
             app_id,
             slug: env.required("GITHUB_APP_NAME")?,
             private_key: private_key(env)?,
@@ -45,6 +57,10 @@ impl GitHubConfig {
 fn private_key(env: &Environment) -> Result<SecretText, ConfigError> {
     let (variable, pem) = match (env.get("GITHUB_PRIVATE_KEY"), env.get("GITHUB_PRIVATE_KEY_FILE")) {
         (Some(pem), _) => ("GITHUB_PRIVATE_KEY", pem.replace("\\n", "\n")),
+        (None, Some(file)) if file.contains("-----BEGIN") => {
+            let problem = "it holds a key, not a file's path; set GITHUB_PRIVATE_KEY to the key instead";
+            return Err(ConfigError { variable: "GITHUB_PRIVATE_KEY_FILE", problem: problem.to_owned() });
+        }
         (None, Some(file)) => {
             let read = std::fs::read_to_string(&file).map_err(|error| ConfigError {
                 variable: "GITHUB_PRIVATE_KEY_FILE",

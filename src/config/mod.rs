@@ -25,8 +25,15 @@ pub struct ConfigError {
 }
 
 /// The environment, as a map: tests make their own.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, String>);
+
+/// Names only: among the values are secrets.
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 impl Environment {
     /// The process's environment.
@@ -65,6 +72,16 @@ impl Environment {
             .map(|dir| dir.join("cloud-code"))
     }
 
+    /// For `cloud-code runs`: one of the server's tokens.
+    pub fn client_token(&self) -> Option<String> {
+        self.get("CLOUD_CODE_TOKEN")
+    }
+
+    /// Whether somebody wants no colours (no-color.org: set to anything but the empty text).
+    pub fn no_colour(&self) -> bool {
+        self.0.get("NO_COLOR").is_some_and(|value| !value.is_empty())
+    }
+
     fn required(&self, name: &'static str) -> Result<String, ConfigError> {
         self.get(name).ok_or_else(|| {
             let meaning = VARIABLES
@@ -88,6 +105,42 @@ impl Environment {
                 })
             })
             .transpose()
+    }
+
+    /// A number within `range`. NaN is in no range.
+    fn number<T: std::str::FromStr + PartialOrd + std::fmt::Display>(
+        &self,
+        name: &'static str,
+        range: std::ops::RangeInclusive<T>,
+    ) -> Result<Option<T>, ConfigError> {
+        let expected = format!("a number from {} to {}", range.start(), range.end());
+        let parsed = self.parsed::<T>(name, &expected)?;
+        match parsed {
+            Some(number) if !range.contains(&number) => {
+                Err(ConfigError { variable: name, problem: format!("{number} is not {expected}") })
+            }
+            number => Ok(number),
+        }
+    }
+
+    /// An address of the web, without a slash at the end.
+    fn address(&self, name: &'static str) -> Result<Option<String>, ConfigError> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        let problem = |problem: &str| ConfigError { variable: name, problem: problem.to_owned() };
+        let rest = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://"));
+        let host = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
+        match host {
+            // The value stays out of the message: it may hold a password.
+            Some(host) if host.contains('@') => {
+                Err(problem("a user name or password can't stand in the address; take it out"))
+            }
+            Some(host) if !host.is_empty() && !value.contains(char::is_whitespace) => {
+                Ok(Some(value.trim_end_matches('/').to_owned()))
+            }
+            _ => Err(problem(&format!(
+                "`{value}` is no web address; write it with its scheme, as in https://cloud-code.example.com"
+            ))),
+        }
     }
 
     fn flag(&self, name: &'static str) -> Result<bool, ConfigError> {
@@ -137,5 +190,82 @@ impl Config {
             storage: StorageConfig::read(env)?,
             agents: AgentsConfig::read(env)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    const KEY: &str = "-----BEGIN RSA PRIVATE KEY-----\\nc2VjcmV0\\n-----END RSA PRIVATE KEY-----";
+
+    fn read(changes: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let mut env = BTreeMap::from([
+            ("GITHUB_WEBHOOK_SECRET", "a secret of good length"),
+            ("GITHUB_APP_ID", "1"),
+            ("GITHUB_APP_NAME", "cloud-code"),
+            ("GITHUB_PRIVATE_KEY", KEY),
+            ("ANTHROPIC_API_KEY", "sk-very-secret"),
+        ]);
+        env.extend(changes.iter().copied());
+        Config::read(&env.into_iter().collect())
+    }
+
+    #[test]
+    fn every_mistake_is_told_by_its_variable() {
+        assert!(read(&[]).is_ok());
+        for (variable, value, expected) in [
+            ("GITHUB_WEBHOOK_SECRET", "", "must be set"),
+            ("GITHUB_WEBHOOK_SECRET", "short", "has 5 characters"),
+            ("PUBLIC_URL", "cloud-code.example.com", "with its scheme"),
+            ("PUBLIC_URL", "ftp://cloud-code.example.com", "with its scheme"),
+            ("PUBLIC_URL", "https://", "with its scheme"),
+            ("GITHUB_URL", "https://ann:hunter2@github.example.com", "a user name or password"),
+            ("GITHUB_API_URL", "api.github.com", "with its scheme"),
+            ("GITHUB_APP_ID", "Iv1.abc", "not its client id"),
+            ("BUDGET_USD", "NaN", "is not a number from"),
+            ("BUDGET_USD", "-1", "is not a number from"),
+            ("BUDGET_USD", "inf", "is not a number from"),
+            ("SILENCE_MINUTES", "0", "is not a number from"),
+            ("LEASE_SECONDS", "9223372036854775807", "is not a number from"),
+            ("AGENT_MEMORY_MB", "18446744073709551615", "is not a number from"),
+            ("AGENT_MEMORY_MB", "1", "is not a number from"),
+            ("AGENT_CPUS", "NaN", "is not a number from"),
+            ("AGENT_PIDS", "0", "is not a number from"),
+            ("CONCURRENCY", "0", "is not a number from"),
+            ("PROTECTED_PATHS", "src/,/", "is no folder of a repository"),
+            ("PROTECTED_PATHS", "*.yml", "patterns"),
+            ("PROTECTED_PATHS", "a/../b", "is no folder of a repository"),
+        ] {
+            let error = read(&[(variable, value)]).unwrap_err();
+            assert_eq!(error.variable, variable, "{value}: {error}");
+            assert!(error.problem.contains(expected), "{error} lacks {expected}");
+            assert!(!error.problem.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_key_in_the_wrong_variable_is_not_shown() {
+        let error = read(&[("GITHUB_PRIVATE_KEY", ""), ("GITHUB_PRIVATE_KEY_FILE", KEY)]).unwrap_err();
+        assert!(error.problem.contains("GITHUB_PRIVATE_KEY"), "{error}");
+        assert!(!error.to_string().contains("c2VjcmV0"), "{error}");
+    }
+
+    #[test]
+    fn protected_paths_mean_what_they_say() {
+        let config = read(&[("PROTECTED_PATHS", "/.github/, ./Makefile,infra//")]).unwrap();
+        assert_eq!(config.agents.settings.policy.protected, [".github/", "Makefile/", "infra/"]);
+        assert!(config.agents.settings.policy.protects(".github/workflows/ci.yml").is_some());
+    }
+
+    #[test]
+    fn debugging_shows_no_secret() {
+        let config = read(&[("API_TOKENS", "0123456789abcdef-token")]).unwrap();
+        let environment: Environment = [("ANTHROPIC_API_KEY", "sk-very-secret")].into_iter().collect();
+        let text = format!("{config:?} {environment:?}");
+        for secret in ["sk-very-secret", "c2VjcmV0", "0123456789abcdef-token", "a secret of good length"] {
+            assert!(!text.contains(secret), "{secret}");
+        }
     }
 }

@@ -29,7 +29,7 @@ impl ServerConfig {
         }
         Ok(Self {
             listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
-            public_url: env.get("PUBLIC_URL").map(|url| url.trim_end_matches('/').to_owned()),
+            public_url: env.address("PUBLIC_URL")?,
             api_tokens: tokens.into_iter().map(SecretText::new).collect(),
             sweep: Duration::from_secs(
                 env.parsed("SWEEP_SECONDS", "a number of seconds")?.unwrap_or(60).max(1),

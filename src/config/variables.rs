@@ -121,6 +121,11 @@ pub const VARIABLES: &[Variable] = &[
         "90",
         "Seconds without a heartbeat after which an agent is looked for, and after as many again given up.",
     ),
+    plain(
+        "LAUNCH_TRIES",
+        "6",
+        "How often a job's start is tried while Docker does not answer; the waits grow from 2 to 32 s.",
+    ),
     plain("SWEEP_SECONDS", "60", "Seconds between two sweeps."),
     secret(
         "ANTHROPIC_API_KEY",

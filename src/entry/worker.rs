@@ -3,13 +3,13 @@
 use crate::app::effects::{self, Advanced};
 use crate::app::launch::{self, Launched};
 use crate::app::{App, AppError, intake, sweep, watch};
-use crate::ports::{Delivery, Lane, Leased, RunFilter};
+use crate::ports::{Delivery, ForgeError, Lane, Leased, RunFilter, StoreError};
 use cloud_code_model::ids::{AttemptId, RunId};
 use cloud_code_model::run::RunStatus;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,6 +21,17 @@ const VISIBILITY: Duration = Duration::from_secs(20);
 const WAIT: Duration = Duration::from_secs(10);
 /// A message that failed so often is given up, and lies among the dead letters with its reason.
 const MAX_RECEIVES: u32 = 15;
+
+/// A delivery stands for what a person asked for, and nothing else brings it back: it outlives about three days of an outage,
+/// as long as GitHub itself would send it again.
+const MAX_DELIVERY_RECEIVES: u32 = 1000;
+/// The longest wait that the other side may ask for.
+const MAX_WAIT: Duration = Duration::from_secs(2 * 3600);
+
+/// Deliveries handled at once. They wait for the forge and for the disk, whose commits they share.
+const DECIDERS: usize = 8;
+/// Runs whose outboxes are executed at once. They wait for the forge, which gets one write at a time of each installation.
+const EXECUTORS: usize = 16;
 
 /// Handlers that work at once on each lane (launches: one a free slot).
 #[derive(Debug, Clone, Copy)]
@@ -69,10 +80,10 @@ impl Worker {
         adopt(&shared).await?;
         tracker.spawn(sweeping(Arc::clone(&shared), options.sweep));
         tracker.spawn(launching(Arc::clone(&shared)));
-        for _ in 0..2 {
+        for _ in 0..DECIDERS {
             tracker.spawn(consuming(Arc::clone(&shared), Lane::Deliveries));
         }
-        for _ in 0..4 {
+        for _ in 0..EXECUTORS {
             tracker.spawn(consuming(Arc::clone(&shared), Lane::Runs));
         }
         Ok(Self { tracker, stop })
@@ -94,7 +105,14 @@ async fn adopt(shared: &Arc<Shared>) -> Result<(), AppError> {
     loop {
         let page = shared.app.store.list(&filter).await?;
         for row in page.items {
-            let Some(stored) = shared.app.store.load(&row.id).await? else { continue };
+            let stored = match shared.app.store.load(&row.id).await {
+                Err(error @ StoreError::Corrupt(_)) => {
+                    tracing::error!(run = %row.id, %error, "a run could not be read");
+                    continue;
+                }
+                other => other?,
+            };
+            let Some(stored) = stored else { continue };
             for attempt in stored.run.live_attempts() {
                 tracing::info!(run = %attempt.run, job = %attempt.job, attempt = attempt.number, "found again");
                 shared.active.fetch_add(1, Ordering::SeqCst);
@@ -172,12 +190,17 @@ async fn handle(shared: &Shared, message: &Leased) -> Outcome {
 }
 
 fn failed(message: &Leased, error: &AppError) -> Outcome {
-    if !error.may_heal() || message.receives >= MAX_RECEIVES {
+    let delivery = message.lane == Lane::Deliveries;
+    // A key that was changed on GitHub's side and not yet here is mended by a person, with the deliveries still there.
+    let mendable =
+        error.may_heal() || delivery && matches!(error, AppError::Forge(ForgeError::Unauthorized(_)));
+    let most = if delivery { MAX_DELIVERY_RECEIVES } else { MAX_RECEIVES };
+    if !mendable || message.receives >= most {
         return Outcome::Never(error.to_string());
     }
     let asked = error.retry_after().and_then(|wait| Duration::try_from(wait).ok());
-    let backoff = Duration::from_secs(1 << message.receives.min(7));
-    Outcome::Later(asked.unwrap_or(backoff), error.to_string())
+    let backoff = Duration::from_secs(1 << message.receives.min(8));
+    Outcome::Later(asked.unwrap_or(backoff).min(MAX_WAIT), error.to_string())
 }
 
 async fn answer(shared: &Shared, message: &Leased, outcome: Outcome) {
@@ -293,8 +316,12 @@ async fn sweeping(shared: Arc<Shared>, every: Duration) {
             () = shared.stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
+        let started = Instant::now();
         match sweep::sweep(&shared.app, &mut marked).await {
-            Ok(swept) => tracing::debug!(due = swept.due, removed = swept.removed, "swept"),
+            Ok(swept) => {
+                let elapsed_ms = started.elapsed().as_secs_f64() * 1000.0;
+                tracing::debug!(due = swept.due, removed = swept.removed, elapsed_ms, "swept");
+            }
             Err(error) => tracing::error!(%error, "could not sweep"),
         }
     }
@@ -316,5 +343,40 @@ impl Shared {
         let lock = Arc::new(tokio::sync::Mutex::new(()));
         locks.insert(id.clone(), Arc::downgrade(&lock));
         lock
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::{QueueError, Receipt};
+    use jiff::SignedDuration;
+
+    #[test]
+    fn no_delivery_is_given_up_while_it_may_still_succeed() {
+        let unavailable = || AppError::Forge(ForgeError::Unavailable("no answer".to_owned()));
+        let unauthorized = || AppError::Forge(ForgeError::Unauthorized("bad key".to_owned()));
+        let asked = || AppError::Forge(ForgeError::RateLimited { retry_after: SignedDuration::MAX });
+        let bug = || AppError::Bug("x".to_owned());
+        // Lane, receives, error, and the seconds to wait; none: given up.
+        for (lane, receives, error, wait) in [
+            (Lane::Deliveries, 1, unavailable(), Some(2)),
+            (Lane::Deliveries, 500, unavailable(), Some(256)),
+            (Lane::Deliveries, 500, unauthorized(), Some(256)),
+            (Lane::Deliveries, 3, asked(), Some(7200)),
+            (Lane::Deliveries, 1000, unavailable(), None),
+            (Lane::Deliveries, 1, bug(), None),
+            (Lane::Launches, 14, AppError::Queue(QueueError::LeaseLost), Some(256)),
+            (Lane::Launches, 15, unavailable(), None),
+            (Lane::Launches, 1, unauthorized(), None),
+        ] {
+            let receipt = Receipt(String::new());
+            let message = Leased { receipt, lane, key: String::new(), body: Vec::new(), receives };
+            let found = match failed(&message, &error) {
+                Outcome::Later(wait, _) => Some(wait.as_secs()),
+                _ => None,
+            };
+            assert_eq!(found, wait, "{lane:?} {receives} {error}");
+        }
     }
 }

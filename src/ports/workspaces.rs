@@ -105,6 +105,7 @@ impl WorkspaceError {
 }
 
 /// Checkouts and changes.
+#[expect(clippy::too_many_arguments, reason = "what a change is examined against is no thing of its own")]
 #[async_trait]
 pub trait Workspaces: Send + Sync {
     /// Brings the mirror up to date and makes the attempt's checkout. Called again, it starts over.

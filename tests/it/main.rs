@@ -8,5 +8,10 @@
     reason = "tests"
 )]
 
+mod app;
 mod contracts;
+mod crash;
+mod flows;
+mod harness;
 mod http;
+mod tidy;

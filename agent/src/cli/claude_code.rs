@@ -72,6 +72,8 @@ struct ClaudeReader {
     usage: Option<Usage>,
     last_message: Option<String>,
     last_id: Option<String>,
+    /// The server refuses the credentials: nothing more will come.
+    refused: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -176,8 +178,17 @@ impl Reader for ClaudeReader {
         let text = |name: &str| record.get(name).and_then(Value::as_str).unwrap_or_default();
         match text("type") {
             "system" if text("subtype") == "api_retry" => {
-                let status = record.get("error_status").map(Value::to_string).unwrap_or_default();
-                emit(Event::Retry { reason: format!("{} ({status})", text("error")) });
+                let status = record.get("error_status").and_then(Value::as_u64);
+                let shown = status.map_or_else(|| "no status".to_owned(), |status| status.to_string());
+                let reason = format!("{} ({shown})", text("error"));
+                emit(Event::Retry { reason: reason.clone() });
+                // It goes on knocking for minutes with a key that is refused. Once may be a token that it renews.
+                let again = record.get("attempt").and_then(Value::as_u64).is_some_and(|attempt| attempt > 1);
+                if again && matches!(status, Some(401 | 403)) {
+                    self.refused =
+                        Some(format!("claude: the LLM's server refuses the credentials: {reason}"));
+                    emit(Event::Closing);
+                }
             }
             "assistant" => self.assistant(&record, emit),
             "user" => tool_results(&record, emit),
@@ -193,7 +204,7 @@ impl Reader for ClaudeReader {
 
     fn exited(&mut self, code: i32) -> End {
         let known = self.stopped();
-        let failure = match &self.result {
+        let failed = match &self.result {
             None if code == 0 => Some(Failure::last("claude ended without its closing record")),
             None => {
                 Some(Failure::last(format!("claude ended without its closing record: {}", tell_exit(code))))
@@ -203,6 +214,8 @@ impl Reader for ClaudeReader {
                     .then(|| Failure::last(format!("claude reported success, but then: {}", tell_exit(code))))
             }),
         };
+        // Stopped while it was knocking, it leaves a record that says something else.
+        let failure = failed.map(|failure| self.refused.clone().map_or(failure, Failure::last));
         End { known, failure }
     }
 

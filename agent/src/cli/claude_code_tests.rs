@@ -61,6 +61,22 @@ fn success_needs_the_record_and_the_exit_code() {
         ))
     };
     check(&[&with_status("401")], 1, FailureKind::Final, "API Error: 401");
+    let knock = |attempt: u32, status: u32| {
+        format!(
+            r#"{{"type":"system","subtype":"api_retry","attempt":{attempt},"max_retries":10,"error_status":{status},"error":"authentication_failed"}}"#
+        )
+    };
+    check(
+        &[&knock(1, 401), &knock(2, 401)],
+        0,
+        FailureKind::Final,
+        "refuses the credentials: authentication_failed (401)",
+    );
+    let stopped =
+        result(r#""subtype":"error_during_execution","is_error":true,"errors":["[ede_diagnostic]"]"#);
+    check(&[&knock(2, 401), &stopped], 0, FailureKind::Final, "refuses the credentials");
+    check(&[&knock(1, 401)], 1, FailureKind::Final, "without its closing record");
+    check(&[&knock(1, 529), &knock(2, 529)], 1, FailureKind::Final, "without its closing record");
     check(&[&with_status("400")], 1, FailureKind::Final, "API Error: 400");
     check(&[&with_status("429")], 1, FailureKind::Heals, "API Error: 429");
     check(&[&with_status("529")], 1, FailureKind::Heals, "API Error: 529");

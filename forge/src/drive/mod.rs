@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::Forge;
 use crate::error::{ForgeError, Result};
-use crate::faults::{Fault, Matcher, PlannedFault};
+use crate::faults::{Fault, Matcher, Pause, PlannedFault, PlannedPause, When};
 use crate::state::{Access, Actor, Permissions, Role, UserKind, World};
 use crate::webhooks::{Delivery, Webhook, send_one};
 
@@ -111,6 +111,39 @@ impl Forge {
             world.emit_app("installation_repositories", Some("removed"), body, Some(id));
             Ok(())
         })
+    }
+}
+
+/// What owners do.
+impl Forge {
+    /// Makes a repository read-only, or writable again.
+    ///
+    /// # Errors
+    /// Where there is no such repository.
+    pub fn set_archived(&self, repo: &str, archived: bool) -> Result<()> {
+        self.inner.change(|world| {
+            world.repo_mut(repo)?.archived = archived;
+            Ok(())
+        })
+    }
+
+    /// Protects a branch, whether it is there or not: every push to it is declined.
+    ///
+    /// # Errors
+    /// Where there is no such repository.
+    pub fn protect_branch(&self, repo: &str, branch: &str) -> Result<()> {
+        self.inner.change(|world| {
+            world.repo_mut(repo)?.protected.insert(branch.to_owned());
+            Ok(())
+        })
+    }
+
+    /// Deletes an issue with its comments, as only an owner can.
+    ///
+    /// # Errors
+    /// Where there is no such issue.
+    pub fn delete_issue(&self, repo: &str, number: u64) -> Result<()> {
+        self.act("forge-owner", |world, actor| world.delete_issue(repo, number, actor))
     }
 }
 
@@ -271,6 +304,14 @@ impl Forge {
     /// Forgets the faults that are still planned; says how many there were, so that a test can tell they were needed.
     pub fn clear_faults(&self) -> usize {
         self.inner.change(|world| std::mem::take(&mut world.faults).len())
+    }
+
+    /// Plans to hold the request that fits after `skip` others did, before or after its effect; it is never answered.
+    #[must_use = "dropping the pause lets the request go unanswered at once"]
+    pub fn pause_at(&self, matcher: Matcher, skip: usize, when: When) -> Pause {
+        let (planned, pause) = PlannedPause::new(matcher, skip, when);
+        self.inner.change(|world| world.pauses.push(planned));
+        pause
     }
 
     /// Every answer takes this much longer from now on.

@@ -1,6 +1,7 @@
 //! Git's smart HTTP: who may fetch and push, what GitHub refuses in a push, and what follows from one.
 //! The protocol itself is `cloud_code_git::server`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -26,6 +27,7 @@ pub(crate) struct GitRequest {
     actor: Actor,
     may_change_workflows: bool,
     default_branch: String,
+    protected: BTreeSet<String>,
 }
 
 /// Splits `/owner/name.git/rest`.
@@ -64,6 +66,7 @@ pub(crate) fn plan(
             actor,
             may_change_workflows,
             default_branch: found.default_branch.clone(),
+            protected: found.protected.clone(),
         })
     });
     Some((decided.and_then(|request| request), asked))
@@ -160,6 +163,9 @@ fn push(inner: &Inner, request: &GitRequest, body: &Bytes) -> Result<Reply, Serv
 fn allow(request: &GitRequest, update: &RefUpdate) -> Result<(), String> {
     if update.refname.starts_with("refs/pull/") {
         return Err("deny updating a hidden ref".into());
+    }
+    if update.refname.strip_prefix("refs/heads/").is_some_and(|branch| request.protected.contains(branch)) {
+        return Err("protected branch hook declined".into());
     }
     let Some(new) = update.new else {
         if update.refname == format!("refs/heads/{}", request.default_branch) {

@@ -105,7 +105,7 @@ impl World {
             &mut body,
             json!({
                 "mirror_url": null,
-                "archived": false,
+                "archived": repo.archived,
                 "disabled": false,
                 "open_issues_count": open,
                 "license": null,

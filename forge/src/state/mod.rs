@@ -22,7 +22,7 @@ pub(crate) use rules::{Actor, MAX_BODY};
 
 use crate::clock::ForgeClock;
 use crate::error::{ForgeError, Result};
-use crate::faults::PlannedFault;
+use crate::faults::{PlannedFault, PlannedPause};
 use crate::record::ApiRequest;
 use crate::webhooks::{Delivery, Webhook};
 
@@ -53,6 +53,7 @@ pub struct World {
     pub(crate) outbox: Vec<u64>,
     pub(crate) requests: Vec<ApiRequest>,
     pub(crate) faults: Vec<PlannedFault>,
+    pub(crate) pauses: Vec<PlannedPause>,
     pub(crate) latency: std::time::Duration,
     /// Requests of each caller in the current hour.
     pub(crate) used: HashMap<String, (i64, u64)>,
@@ -76,6 +77,7 @@ impl World {
             outbox: Vec::new(),
             requests: Vec::new(),
             faults: Vec::new(),
+            pauses: Vec::new(),
             latency: std::time::Duration::ZERO,
             used: HashMap::new(),
             next_id: 1_000_000,

@@ -346,6 +346,10 @@ pub struct Repo {
     pub created_at: Timestamp,
     /// When something was last pushed.
     pub pushed_at: Timestamp,
+    /// Read-only by its owner's wish.
+    pub archived: bool,
+    /// Branches that nobody pushes to.
+    pub protected: BTreeSet<String>,
     /// One push at a time.
     pub(crate) push_lock: Arc<Mutex<()>>,
 }

@@ -78,6 +78,8 @@ impl World {
             checks: std::collections::BTreeMap::new(),
             created_at: now,
             pushed_at: now,
+            archived: false,
+            protected: std::collections::BTreeSet::new(),
             push_lock: Arc::default(),
         };
         self.repos.insert(full_name.to_lowercase(), repo);
@@ -258,6 +260,15 @@ impl World {
         }
         let changes = json!({ "changes": { "body": { "from": before } } });
         self.emit_comment(repo, id, "edited", actor, changes)
+    }
+
+    pub(crate) fn delete_issue(&mut self, repo: &str, number: u64, actor: &Actor) -> Result<()> {
+        self.find_issue(repo, number)?;
+        self.emit_issue(repo, number, "deleted", actor, json!({}))?;
+        let found = self.repo_mut(repo)?;
+        found.issues.remove(&number);
+        found.comments.retain(|_, comment| comment.issue != number);
+        Ok(())
     }
 
     pub(crate) fn delete_comment(&mut self, repo: &str, id: u64, actor: &Actor) -> Result<()> {

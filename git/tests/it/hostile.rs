@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use cloud_code_git::mirror::Mirror;
-use cloud_code_git::quarantine::{Expected, Limits, OpenError, Quarantine, Rejected};
+use cloud_code_git::quarantine::{Expected, Limits, OpenError, Place, Quarantine, Rejected};
 
 use crate::harness::{REFNAME, World, git, oid, snapshot};
 
@@ -128,6 +128,65 @@ fn a_harmless_bundle_made_by_hand_is_accepted() {
     let quarantine = f.open(&f.one(&tree, &[&blob, &link]), &Limits::default()).unwrap();
     assert_eq!(quarantine.change().files.len(), 2);
     assert_eq!(quarantine.change().commits[0].author, "Eve");
+}
+
+/// The paths that the commits of a change touch, sorted.
+fn touched(quarantine: &Quarantine) -> Vec<String> {
+    let mut paths = Vec::new();
+    let mut visit = |place: &Place, _: &[u8]| {
+        if let Place::Path { path, .. } = place {
+            paths.push(path.clone());
+        }
+    };
+    quarantine.each_new_content(&mut visit).unwrap();
+    paths.sort();
+    paths.dedup();
+    paths
+}
+
+#[test]
+fn what_is_removed_and_put_back_is_seen() {
+    let f = Forger::new();
+    let blob = f.blob("hello\n");
+    let src = git(&f.repository, &["rev-parse", "HEAD:src"]);
+    let without = f.tree(&[("40000", "src", &src)]);
+    let removed = f.commit(&without, &[&f.base], "remove the README");
+    let tree = f.more(&[("100644", "x", &blob)]);
+    let head = f.commit(&tree, &[&removed], "put it back");
+    let bundle = f.bundle(&f.base, &head, &[&removed, &without, &head, &tree, &blob]);
+    let quarantine = f.open(&bundle, &Limits::default()).unwrap();
+    assert_eq!(quarantine.change().files.len(), 1, "the change as a whole does not show it");
+    assert_eq!(touched(&quarantine), ["README.md", "x"]);
+    // A folder that takes a file's place removes the file.
+    let inner = f.tree(&[("100644", "x", &blob)]);
+    let folder = f.tree(&[("40000", "README.md", &inner), ("40000", "src", &src)]);
+    let quarantine = f.open(&f.one(&folder, &[&inner, &blob]), &Limits::default()).unwrap();
+    assert_eq!(touched(&quarantine), ["README.md", "README.md/x"]);
+}
+
+#[test]
+fn a_merge_is_compared_with_every_parent() {
+    let f = Forger::new();
+    let blob = f.blob("hello\n");
+    // The forge's main went on: it changed the README. The merge takes the old README back, which against its first
+    // parent is no change.
+    let (old, old_tree) = (f.base.clone(), f.base_tree.clone());
+    let src = git(&f.repository, &["rev-parse", "HEAD:src"]);
+    let main = f.tree(&[("100644", "README.md", &blob), ("40000", "src", &src)]);
+    let base = f.commit(&main, &[&old], "a new README");
+    git(&f.repository, &["push", "-q", "origin", &format!("{base}:refs/heads/main")]);
+    let f = Forger { mirror: f.world.fetch(), base, base_tree: main.clone(), ..f };
+    let merge = f.commit(&old_tree, &[&old, &f.base], "take the old README back");
+    let tree = f.tree(&[("100644", "README.md", &blob), ("40000", "src", &src), ("100644", "x", &blob)]);
+    let head = f.commit(&tree, &[&f.base, &merge], "and the new one");
+    let bundle = f.bundle(&f.base, &head, &[&merge, &head, &tree]);
+    let quarantine = f.open(&bundle, &Limits::default()).unwrap();
+    assert_eq!(quarantine.change().files.len(), 1);
+    assert_eq!(touched(&quarantine), ["README.md", "x"]);
+
+    drop(quarantine);
+    let many = f.commit(&tree, &[f.base.as_str()].repeat(17), "an octopus");
+    f.check("17 parents", &f.bundle(&f.base, &many, &[&many, &tree]), &Limits::default(), "17 parents");
 }
 
 #[test]

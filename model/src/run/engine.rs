@@ -1,162 +1,11 @@
 //! The transitions.
 
+use super::attempt::{Attempt, AttemptState, Publication, ReportSummary};
+use super::input::{Input, Observation};
 use super::outbox::{Effect, StopReason};
-use super::state::{
-    Attempt, AttemptState, CancelRequest, Check, Claim, Conclusion, Origin, Publication, ReportSummary, Run,
-    RunStatus,
-};
+use super::state::{CancelRequest, Claim, Conclusion, Run, RunStatus};
+use crate::ids::RunId;
 use jiff::{SignedDuration, Timestamp};
-
-/// What a probe, or the watch over a container, has seen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Observation {
-    /// The container runs.
-    Running,
-    /// The container has ended; what it left behind has been read before this is said.
-    Exited {
-        /// Its exit code, where there is one.
-        code: Option<i64>,
-        /// Killed for want of memory.
-        out_of_memory: bool,
-        /// What the runner says of it, for people.
-        detail: Option<String>,
-    },
-    /// The runner does not know it.
-    Missing,
-}
-
-/// Something that happened to a run.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Input {
-    /// The attempt's workspace is ready, and is about to be given to a runner.
-    Prepared {
-        /// The job's key.
-        job: String,
-        /// The attempt's number.
-        attempt: u32,
-        /// What the workspace was made from.
-        origin: Origin,
-    },
-    /// The runner has the attempt.
-    Launched {
-        /// The job's key.
-        job: String,
-        /// The attempt's number.
-        attempt: u32,
-        /// What the runner calls it.
-        handle: String,
-    },
-    /// The attempt can't be launched, for good.
-    LaunchFailed {
-        /// The job's key.
-        job: String,
-        /// The attempt's number.
-        attempt: u32,
-        /// Why, for people.
-        reason: String,
-    },
-    /// A report was read: a heartbeat, or the final one when it has a conclusion.
-    Reported {
-        /// The job's key.
-        job: String,
-        /// The attempt's number.
-        attempt: u32,
-        /// What it says.
-        report: ReportSummary,
-    },
-    /// What the attempt left cannot be believed.
-    ReportRefused {
-        /// The job's key.
-        job: String,
-        /// The attempt's number.
-        attempt: u32,
-        /// Why, for people.
-        reason: String,
-    },
-    /// The container was looked at.
-    Observed {
-        /// The job's key.
-        job: String,
-        /// The attempt's number.
-        attempt: u32,
-        /// What was seen.
-        observation: Observation,
-    },
-    /// The change is on the forge.
-    Published {
-        /// The job's key.
-        job: String,
-        /// The attempt's number.
-        attempt: u32,
-        /// What and where.
-        publication: Publication,
-    },
-    /// The change turned out to be empty.
-    NothingToPublish {
-        /// The job's key.
-        job: String,
-        /// The attempt's number.
-        attempt: u32,
-    },
-    /// The change will never be published.
-    PublishRefused {
-        /// The job's key.
-        job: String,
-        /// The attempt's number.
-        attempt: u32,
-        /// Why, for people.
-        reason: String,
-        /// What is on the forge all the same: a branch without its pull request.
-        pushed: Option<Publication>,
-    },
-    /// Somebody wants the run to end.
-    Cancel {
-        /// Who.
-        by: String,
-    },
-    /// The comment was posted, or found again.
-    Commented {
-        /// The forge's number for it.
-        id: u64,
-    },
-    /// The check run was set.
-    Checked {
-        /// The job's key.
-        job: String,
-        /// The attempt's number.
-        attempt: u32,
-        /// Which.
-        check: Check,
-    },
-    /// Somebody wants to execute the outbox.
-    Claim {
-        /// Who.
-        by: String,
-        /// For how long, in seconds.
-        seconds: i64,
-    },
-    /// Somebody is done with the outbox.
-    Release {
-        /// Who.
-        by: String,
-    },
-    /// An effect has happened.
-    EffectDone {
-        /// See [`super::Outgoing::id`].
-        id: u64,
-    },
-    /// An effect has not happened, and shall be tried again.
-    EffectFailed {
-        /// See [`super::Outgoing::id`].
-        id: u64,
-        /// What went wrong.
-        error: String,
-        /// How long to wait, where the other side said so.
-        retry_after: Option<SignedDuration>,
-    },
-    /// Time has passed.
-    Tick,
-}
 
 /// Takes one input. Total: an input that does not fit the state changes nothing.
 pub fn step(run: &mut Run, input: Input, now: Timestamp) {
@@ -179,7 +28,7 @@ pub fn step(run: &mut Run, input: Input, now: Timestamp) {
         }
         _ if run.is_over() => {}
         Input::Tick => tick(run, now),
-        Input::Cancel { by } => cancel(run, by, now),
+        Input::Cancel { by, replaced_by } => cancel(run, by, replaced_by, now),
         Input::Prepared { job, attempt, origin } => {
             if let Some(attempt) =
                 current(run, &job, attempt).filter(|attempt| attempt.state == AttemptState::Queued)
@@ -198,6 +47,14 @@ pub fn step(run: &mut Run, input: Input, now: Timestamp) {
             publish_refused(run, &job, attempt, reason, pushed, now);
         }
     }
+}
+
+/// A run lives 35 days at most, as in Actions; a workflow that asks for more gets that.
+const MAX_JOB_SECONDS: f64 = 35.0 * 24.0 * 3600.0;
+
+/// So many seconds after `now`, or the last moment there is: what a file or a header asks for must not end the program.
+fn after(now: Timestamp, seconds: i64) -> Timestamp {
+    now.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
 }
 
 fn find<'a>(run: &'a mut Run, job: &str, number: u32) -> Option<&'a mut Attempt> {
@@ -222,8 +79,8 @@ fn launched(run: &mut Run, job: &str, number: u32, handle: String, now: Timestam
     attempt.launched_at = Some(now);
     attempt.handle = Some(handle);
     attempt.lease_until = Some(now + SignedDuration::from_secs(timing.lease_seconds));
-    let allowed = SignedDuration::from_secs((minutes * 60.0).ceil() as i64 + timing.grace_seconds);
-    attempt.deadline = Some(now + allowed);
+    let seconds = (minutes * 60.0).ceil().clamp(0.0, MAX_JOB_SECONDS) as i64;
+    attempt.deadline = Some(after(now, seconds.saturating_add(timing.grace_seconds)));
     run.started_at.get_or_insert(now);
     run.status = RunStatus::InProgress;
     run.withdraw(&Effect::Launch { job: job.to_owned(), attempt: number }.key());
@@ -294,23 +151,19 @@ fn reported(run: &mut Run, job: &str, number: u32, report: ReportSummary, now: T
 }
 
 fn report_refused(run: &mut Run, job: &str, number: u32, reason: String, now: Timestamp) {
-    if current(run, job, number).is_some() {
+    // Once the final report is in, nothing that the container writes afterwards counts: a push may be under way.
+    let may_report = |attempt: &mut Attempt| attempt.state.is_live() || attempt.state == AttemptState::Queued;
+    if current(run, job, number).is_some_and(may_report) {
         end_attempt(run, job, number, Conclusion::Failure, Some(reason), now);
     }
 }
 
 fn observed(run: &mut Run, job: &str, number: u32, observation: Observation, now: Timestamp) {
-    let lease = SignedDuration::from_secs(run.timing.lease_seconds);
     let Some(attempt) = current(run, job, number).filter(|attempt| attempt.state.is_live()) else { return };
     let stopping = attempt.stopping;
     let (conclusion, reason) = match (observation, stopping) {
-        (Observation::Running, _) => {
-            if attempt.probed {
-                // Alive by the runner's word though silent: one more lease, and the next time it is given up.
-                attempt.lease_until = Some(now + lease);
-            }
-            return;
-        }
+        // Alive by the runner's word though silent: the probe has given it one more lease, and no look renews it.
+        (Observation::Running, _) => return,
         (_, Some(StopReason::Cancelled)) => (Conclusion::Cancelled, None),
         (_, Some(StopReason::TimedOut)) => (Conclusion::TimedOut, Some("the job's time was up".to_owned())),
         (_, Some(StopReason::Lost)) => {
@@ -400,12 +253,12 @@ fn publish_refused(
     }
 }
 
-fn cancel(run: &mut Run, by: String, now: Timestamp) {
+fn cancel(run: &mut Run, by: String, replaced_by: Option<RunId>, now: Timestamp) {
     if run.cancel.is_some() {
         return;
     }
     run.note(now, format!("cancelled by {by}"));
-    run.cancel = Some(CancelRequest { by, at: now });
+    run.cancel = Some(CancelRequest { by, replaced_by, at: now });
     for key in run.jobs.iter().map(|job| job.key.clone()).collect::<Vec<_>>() {
         let Some(attempt) = run.job(&key).and_then(|job| job.attempts.last()) else { continue };
         let number = attempt.number;
@@ -442,12 +295,12 @@ fn tick(run: &mut Run, now: Timestamp) {
         let number = attempt.number;
         let past = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
         match attempt.state {
-            AttemptState::Queued => {
-                if past(Some(attempt.created_at + SignedDuration::from_secs(timing.queue_seconds))) {
-                    let hours = timing.queue_seconds / 3600;
-                    let reason = format!("no runner was free for {hours} hours");
-                    end_attempt(run, &key, number, Conclusion::TimedOut, Some(reason), now);
-                }
+            AttemptState::Queued
+                if past(Some(attempt.created_at + SignedDuration::from_secs(timing.queue_seconds))) =>
+            {
+                let hours = timing.queue_seconds / 3600;
+                let reason = format!("no runner was free for {hours} hours");
+                end_attempt(run, &key, number, Conclusion::TimedOut, Some(reason), now);
             }
             AttemptState::Starting | AttemptState::Running if past(attempt.deadline) => {
                 run.note(now, format!("{key}: the time limit of attempt {number} is over, stopping it"));

@@ -4,14 +4,19 @@
 //! attempt, after the end) leaves the run as it was. What must happen outside is put into [`Run::outbox`], which a store
 //! saves together with the run in one compare-and-set; whoever executes an effect answers with another input.
 
+mod attempt;
 mod engine;
+mod input;
 mod outbox;
 mod state;
 
-pub use engine::{Input, Observation, step};
+pub use attempt::{
+    Attempt, AttemptState, Check, Origin, Publication, PullRequest, ReportSummary, StepSummary, Usage,
+};
+pub use engine::step;
+pub use input::{Input, Observation};
 pub use outbox::{Effect, Outgoing, StopReason};
 pub use state::{
-    Attempt, AttemptState, CancelRequest, Check, Claim, Conclusion, HistoryEntry, Job, NewRun, Origin,
-    Publication, PullRequest, ReportSummary, Repository, Run, RunStatus, StepSummary, Subject, Timing,
-    Trigger, Usage, WorkflowRef,
+    CancelRequest, Claim, Conclusion, HistoryEntry, Job, NewRun, Repository, Run, RunStatus, Subject, Timing,
+    Trigger, WorkflowRef,
 };

@@ -69,6 +69,12 @@ pub enum Effect {
 }
 
 impl Effect {
+    /// Whether it may be given up: what only tells, or what the engine's own timers stand in for. Without the others a run
+    /// would wait for ever, or leave something behind.
+    fn may_be_given_up(&self) -> bool {
+        matches!(self, Self::Tell | Self::Check { .. } | Self::Probe { .. } | Self::Stop { .. })
+    }
+
     /// Two effects with the same key replace each other in the outbox.
     pub fn key(&self) -> String {
         match self {
@@ -101,6 +107,9 @@ pub struct Outgoing {
 /// Waits between tries of one effect: 2, 4, 8 … seconds, at most five minutes.
 const MAX_BACKOFF_SECONDS: i64 = 300;
 
+/// The longest wait that the other side may ask for: GitHub's budget is renewed each hour.
+const MAX_WAIT: SignedDuration = SignedDuration::from_hours(2);
+
 /// Effects that only tell are given up after this many tries (about two hours): the run itself is not held up by them.
 const MAX_TRIES: u32 = 30;
 
@@ -131,10 +140,11 @@ impl Run {
         let Some(outgoing) = self.outbox.iter_mut().find(|outgoing| outgoing.id == id) else { return };
         outgoing.tries += 1;
         let backoff = SignedDuration::from_secs((1i64 << outgoing.tries.min(9)).min(MAX_BACKOFF_SECONDS));
-        outgoing.due_at = now + retry_after.unwrap_or(backoff).max(SignedDuration::from_secs(1));
+        let wait = retry_after.unwrap_or(backoff).clamp(SignedDuration::from_secs(1), MAX_WAIT);
+        outgoing.due_at = now.saturating_add(wait).unwrap_or(Timestamp::MAX);
         let (tries, key) = (outgoing.tries, outgoing.effect.key());
         outgoing.error = Some(error.clone());
-        if tries >= MAX_TRIES {
+        if tries >= MAX_TRIES && outgoing.effect.may_be_given_up() {
             self.outbox.retain(|outgoing| outgoing.id != id);
             self.note(now, format!("gave up on {key} after {tries} tries: {error}"));
         }

@@ -1,9 +1,10 @@
 //! What a run is made of.
 
+use super::attempt::{Attempt, Publication, Usage};
 use super::outbox::{Effect, Outgoing};
 use crate::ids::{AttemptId, RunId};
 use crate::workflow;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// A repository on the forge.
@@ -120,171 +121,6 @@ impl RunStatus {
     }
 }
 
-/// Tokens and money. `cost_usd` is `None` where nobody knows the price: never 0 for want of knowledge.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct Usage {
-    /// Tokens read, without the cached ones.
-    pub input_tokens: u64,
-    /// Tokens read from the provider's cache.
-    pub cached_input_tokens: u64,
-    /// Tokens written.
-    pub output_tokens: u64,
-    /// US dollars.
-    pub cost_usd: Option<f64>,
-}
-
-impl Usage {
-    /// Adds another step's usage; an unknown price beside a known one keeps the known part.
-    pub fn add(&mut self, other: &Usage) {
-        self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
-        self.cached_input_tokens = self.cached_input_tokens.saturating_add(other.cached_input_tokens);
-        self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
-        self.cost_usd = match (self.cost_usd, other.cost_usd) {
-            (None, cost) | (cost, None) => cost,
-            (Some(a), Some(b)) => Some(a + b),
-        };
-    }
-}
-
-/// One step as the last report had it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct StepSummary {
-    /// Its id or name.
-    pub name: String,
-    /// `queued`, `in_progress` or `completed`.
-    pub status: String,
-    /// Its conclusion, once completed.
-    pub conclusion: Option<String>,
-}
-
-/// What the engine and people need of a report.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct ReportSummary {
-    /// The report's sequence number.
-    pub sequence: u64,
-    /// The final conclusion; `None` while it runs.
-    pub conclusion: Option<Conclusion>,
-    /// Why, for people; masked and cut by the reader of the report.
-    pub message: Option<String>,
-    /// What the agent said it did; masked and cut.
-    pub summary: Option<String>,
-    /// All steps' tokens and cost.
-    pub usage: Usage,
-    /// The steps.
-    pub steps: Vec<StepSummary>,
-    /// Whether a change lies beside the report.
-    pub has_changes: bool,
-    /// Whether the change is only what was there when the attempt was cut short.
-    pub salvaged: bool,
-    /// Outputs the publisher knows: `pr-title`, `pr-body`.
-    pub outputs: std::collections::BTreeMap<String, String>,
-}
-
-/// A pull request on the forge.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PullRequest {
-    /// Its number; 0 where the forge has none (a local folder).
-    pub number: u64,
-    /// Its page.
-    pub url: String,
-    /// Whether it waits as a draft.
-    pub draft: bool,
-}
-
-/// A check run on the pushed commit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Check {
-    /// The forge's number for it.
-    pub id: u64,
-}
-
-/// What was published of an attempt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Publication {
-    /// The branch.
-    pub branch: String,
-    /// The commit it stands at, as the remote showed after the push.
-    pub sha: String,
-    /// The commit it was made from.
-    pub base: String,
-    /// The pull request.
-    pub pull: Option<PullRequest>,
-    /// Files, insertions, deletions.
-    pub diffstat: (u64, u64, u64),
-    /// Commits.
-    pub commits: u64,
-}
-
-/// Where an attempt stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AttemptState {
-    /// Waits for a runner.
-    Queued,
-    /// The runner has it; no heartbeat yet.
-    Starting,
-    /// Heartbeats come.
-    Running,
-    /// It was told to stop.
-    Stopping,
-    /// Its final report is in and the change is being published.
-    Publishing,
-    /// Over.
-    Done,
-}
-
-/// Where an attempt's change starts and where it goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
-    /// The commit its workspace stands at.
-    pub base: String,
-    /// The branch its change is pushed to.
-    pub branch: String,
-    /// Whether that branch is there already and `base` is its tip: the change goes on top of it.
-    pub continues: bool,
-    /// The branch that the pull request goes into.
-    pub target: String,
-}
-
-/// One try of a job.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Attempt {
-    /// The fencing number, from 1.
-    pub number: u32,
-    /// Where it stands.
-    pub state: AttemptState,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// When the runner took it.
-    pub launched_at: Option<Timestamp>,
-    /// When its first heartbeat came.
-    pub started_at: Option<Timestamp>,
-    /// When it ended.
-    pub finished_at: Option<Timestamp>,
-    /// What the runner calls it.
-    pub handle: Option<String>,
-    /// What it was made from, once its workspace is ready.
-    pub origin: Option<Origin>,
-    /// No sign of life until then: it is probed, and then given up.
-    pub lease_until: Option<Timestamp>,
-    /// The lease ran out once and a probe is under way.
-    pub probed: bool,
-    /// It is stopped when still running then.
-    pub deadline: Option<Timestamp>,
-    /// Why it was told to stop.
-    pub stopping: Option<super::outbox::StopReason>,
-    /// The last report.
-    pub report: Option<ReportSummary>,
-    /// What was published.
-    pub publication: Option<Publication>,
-    /// The check run on the pushed commit.
-    pub check: Option<Check>,
-    /// How it ended.
-    pub conclusion: Option<Conclusion>,
-    /// Why, for people.
-    pub reason: Option<String>,
-}
-
 /// Durations that govern an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timing {
@@ -324,6 +160,9 @@ pub struct Job {
 pub struct CancelRequest {
     /// Who, or which newer run, wants it.
     pub by: String,
+    /// The run of the same concurrency group that stays in its place: the labels are that one's.
+    #[serde(default)]
+    pub replaced_by: Option<RunId>,
     /// When.
     pub at: Timestamp,
 }
@@ -525,47 +364,5 @@ impl Run {
             self.history.pop();
         }
         self.history.push(HistoryEntry { at, what });
-    }
-}
-
-impl AttemptState {
-    /// Whether a runner has, or may have, a container for it.
-    pub fn is_live(self) -> bool {
-        matches!(self, Self::Starting | Self::Running | Self::Stopping)
-    }
-}
-
-impl Attempt {
-    pub(super) fn new(number: u32, now: Timestamp) -> Self {
-        Self {
-            number,
-            state: AttemptState::Queued,
-            created_at: now,
-            launched_at: None,
-            started_at: None,
-            finished_at: None,
-            handle: None,
-            origin: None,
-            lease_until: None,
-            probed: false,
-            deadline: None,
-            stopping: None,
-            report: None,
-            publication: None,
-            check: None,
-            conclusion: None,
-            reason: None,
-        }
-    }
-
-    fn next_timer(&self, timing: &Timing) -> Option<Timestamp> {
-        match self.state {
-            AttemptState::Queued => Some(self.created_at + SignedDuration::from_secs(timing.queue_seconds)),
-            AttemptState::Starting | AttemptState::Running => {
-                self.lease_until.into_iter().chain(self.deadline).min()
-            }
-            AttemptState::Stopping => self.deadline,
-            AttemptState::Publishing | AttemptState::Done => None,
-        }
     }
 }

@@ -72,7 +72,9 @@ pub(super) fn trigger(app: &App, delivery: &Delivery, payload: &Payload) -> Resu
             if !label.name.eq_ignore_ascii_case(&app.settings.label) {
                 return Err(format!("the label `{}` starts nothing", label.name));
             }
-            trigger.semantic_key = base(&issue.updated_at);
+            // Without a time every later labelling of the issue would be taken for this one.
+            let at = if issue.updated_at.is_empty() { &delivery.id } else { &issue.updated_at };
+            trigger.semantic_key = base(at);
         }
         EventKind::IssueCommented => {
             let comment = payload.comment.as_ref().ok_or_else(|| missing("comment"))?;

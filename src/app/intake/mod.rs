@@ -8,9 +8,9 @@ pub use start::{StartSpec, start};
 
 use super::{App, AppError, cancel};
 use crate::comments;
-use crate::ports::{Decision, Delivery};
+use crate::ports::{Decision, Delivery, StoreError};
 use cloud_code_model::ids::{RunId, digest};
-use cloud_code_model::run::Repository;
+use cloud_code_model::run::{Repository, Run};
 use decide::{Trigger, Verdict};
 use payload::Payload;
 
@@ -33,7 +33,7 @@ pub async fn handle(app: &App, delivery: &Delivery) -> Result<(), AppError> {
     match decide::verdict(app, &trigger).await? {
         Verdict::Start(issue) => start_all(app, delivery, &payload, &trigger, issue).await,
         Verdict::Cancel => {
-            let runs = cancel_all(app, &trigger).await?;
+            let runs = cancel_all(app, delivery, &trigger).await?;
             let text = comments::cancelled_by_command(&trigger.actor, runs.len());
             reply(app, delivery, &trigger, &text).await?;
             record(
@@ -111,19 +111,32 @@ fn reason_no_workflow() -> &'static str {
     "no workflow under `.cloud-code/` on the default branch starts on this event"
 }
 
-async fn cancel_all(app: &App, trigger: &Trigger) -> Result<Vec<RunId>, AppError> {
+async fn cancel_all(app: &App, delivery: &Delivery, trigger: &Trigger) -> Result<Vec<RunId>, AppError> {
     let mut cancelled = Vec::new();
     for id in app.store.active(10_000).await? {
-        let Some(stored) = app.store.load(&id).await? else { continue };
-        let run = stored.run;
-        if run.repository.full_name() == trigger.repository.full_name()
-            && run.subject.number == trigger.number
-        {
+        let run = match app.store.load(&id).await {
+            Err(error @ StoreError::Corrupt(_)) => {
+                tracing::error!(run = %id, %error, "a run could not be read");
+                continue;
+            }
+            other => other?.map(|stored| stored.run),
+        };
+        let Some(run) = run else { continue };
+        let here = run.repository.full_name().eq_ignore_ascii_case(&trigger.repository.full_name())
+            && run.subject.number == trigger.number;
+        if here && was_there(&run, delivery) {
             cancel::cancel(app, &id, &trigger.actor).await?;
             cancelled.push(id);
         }
     }
     Ok(cancelled)
+}
+
+/// Whether a run was asked for before this delivery came: one that is handled late, or again after a crash, must not end
+/// what people asked for since.
+fn was_there(run: &Run, delivery: &Delivery) -> bool {
+    let asked = run.context["cloud_code"]["triggered_at"].as_str().and_then(|text| text.parse().ok());
+    run.created_at.min(asked.unwrap_or(run.created_at)) <= delivery.received_at
 }
 
 /// Answers the person who typed a command, once however often the delivery is handled.

@@ -16,11 +16,12 @@ pub(super) fn start(env: &Environment, quiet: bool) -> anyhow::Result<()> {
         (_, false) if quiet => "error".to_owned(),
         (default, false) => default,
     };
-    // The libraries underneath speak of connections at info; ours are the events that matter.
+    // The libraries underneath speak of connections at info; ours are the events that matter. octocrab calls every answer
+    // that is no success an error, where the adapter handles it, and says so where it can't.
     let directives = if level.contains('=') || level.contains(',') {
         level
     } else {
-        format!("warn,cloud_code={level},cloud_code_git={level}")
+        format!("warn,octocrab=off,cloud_code={level},cloud_code_git={level}")
     };
     // bollard logs what Docker answers, a container's environment with its secrets included, below info.
     let directives = format!("{directives},{QUIET}");

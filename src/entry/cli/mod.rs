@@ -81,7 +81,7 @@ async fn execute(command: Command) -> CommandResult {
         Command::Serve => serve::serve(&env).await,
         Command::Workflow(command) => workflow::execute(command),
         Command::Runs(args) => {
-            runs::execute(args, &mut std::io::stdout()).await?;
+            runs::execute(args, &env, &mut std::io::stdout()).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Secrets(command) => secrets::execute(command, &env).await,

@@ -95,6 +95,6 @@ impl<'a> Progress<'a> {
 }
 
 /// Takes away what could command a terminal.
-fn printable(line: &str) -> String {
+pub(super) fn printable(line: &str) -> String {
     line.chars().filter(|c| !c.is_control() || *c == '\t').collect()
 }

@@ -7,7 +7,7 @@ use crate::comments;
 use crate::config::{AgentsConfig, Environment, RunnerKind};
 use crate::entry::vps::{self, LocalRun};
 use crate::entry::worker::{Worker, WorkerOptions};
-use crate::ports::Issue;
+use crate::ports::{Artifact, Issue};
 use anyhow::Context;
 use clap::Args;
 use cloud_code_model::cli;
@@ -305,10 +305,11 @@ fn progress_note(text: &str) -> std::io::Result<()> {
 async fn wait_quietly(app: &App, id: &RunId) -> anyhow::Result<Run> {
     let mut saved = app.saved.subscribe();
     loop {
-        if let Some(stored) = app.store.load(id).await? {
-            if stored.run.is_over() && stored.run.outbox.is_empty() {
-                return Ok(stored.run);
-            }
+        if let Some(stored) = app.store.load(id).await?
+            && stored.run.is_over()
+            && stored.run.outbox.is_empty()
+        {
+            return Ok(stored.run);
         }
         // A missed message only means that there was more than one.
         let _ = tokio::time::timeout(Duration::from_secs(1), saved.recv()).await;
@@ -319,6 +320,21 @@ async fn cancelled(app: &App, id: &RunId) -> anyhow::Result<Run> {
     tokio::signal::ctrl_c().await?;
     cancel::cancel(app, id, "Ctrl-C").await?;
     wait_quietly(app, id).await
+}
+
+/// What the container printed, when the agent in it did not come as far as a report.
+async fn print_container_log(app: &App, run: &Run) -> anyhow::Result<()> {
+    const MAX: u64 = 8 * 1024;
+    let Some((job, attempt)) = run.jobs.last().and_then(|job| Some((job, job.attempts.last()?))) else {
+        return Ok(());
+    };
+    let id = run.attempt_id(&job.key, attempt.number);
+    if let Some(bytes) = app.artifacts.read(&id, Artifact::ContainerLog, MAX).await? {
+        for line in String::from_utf8_lossy(&bytes).lines() {
+            print_line(&format!("  │ {}", super::progress::printable(line)))?;
+        }
+    }
+    Ok(())
 }
 
 async fn summarise(app: &App, run: &Run, folder: &Path, data_dir: &Path, json: bool) -> CommandResult {
@@ -357,9 +373,11 @@ async fn summarise(app: &App, run: &Run, folder: &Path, data_dir: &Path, json: b
         let spent = if spent.is_empty() { String::new() } else { format!(" · {}", spent.join(" · ")) };
         let reason = run.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
         print_line(&format!("{}{reason}{spent}", conclusion.as_str()))?;
+        if conclusion == Conclusion::Failure && report.is_none() {
+            print_container_log(app, run).await?;
+        }
         print_line(&format!("Logs: {}", logs.display()))?;
     }
-    let _ = app;
     Ok(match conclusion {
         Conclusion::Success | Conclusion::NoChanges => ExitCode::SUCCESS,
         Conclusion::Cancelled => ExitCode::from(130),

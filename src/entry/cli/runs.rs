@@ -3,6 +3,7 @@
 use super::client::{Answer, Client};
 use super::show;
 use super::table::{self, Cell, Palette};
+use crate::config::Environment;
 use crate::http::api::logs::{COMPLETE, NEXT_OFFSET};
 use crate::http::api::view::{ApiCancelled, ApiRun, ApiRunList};
 use crate::http::words::{Tone, age, cut, one_line, outcome};
@@ -142,17 +143,10 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
-    /// Those of this process, writing to its standard output.
-    pub fn of_process() -> Self {
+    /// Those of this process with its environment, writing to its standard output.
+    pub fn of_process(env: &Environment) -> Self {
         let terminal = std::io::stdout().is_terminal();
-        // no-color.org: set to anything but the empty text.
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self {
-            token: std::env::var("CLOUD_CODE_TOKEN").ok(),
-            terminal,
-            colours: terminal && !refused,
-            now: None,
-        }
+        Self { token: env.client_token(), terminal, colours: terminal && !env.no_colour(), now: None }
     }
 
     fn now(&self) -> Timestamp {
@@ -164,8 +158,12 @@ impl Surroundings {
 ///
 /// # Errors
 /// When the server can't be reached, refuses or fails; each says what to do.
-pub async fn execute(args: RunsArgs, out: &mut (impl Write + Send)) -> Result<(), ClientError> {
-    execute_in(args, &Surroundings::of_process(), out).await
+pub async fn execute(
+    args: RunsArgs,
+    env: &Environment,
+    out: &mut (impl Write + Send),
+) -> Result<(), ClientError> {
+    execute_in(args, &Surroundings::of_process(env), out).await
 }
 
 /// As [`execute`], in surroundings of the caller's choice.

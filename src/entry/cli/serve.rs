@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 pub(super) async fn serve(env: &Environment) -> CommandResult {
     logging::start(env, false)?;
     let config = Config::read(env)?;
+    let _held = vps::take_over(&config.storage).await?;
     let app = Arc::new(vps::app(&config).await?);
     let options = ServerOptions {
         listen: config.server.listen,

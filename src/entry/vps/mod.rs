@@ -3,10 +3,12 @@
 mod health;
 mod local;
 mod serve;
+mod take_over;
 
 pub use health::AppHealth;
 pub use local::{LocalRun, local};
 pub use serve::{Server, ServerOptions};
+pub use take_over::{Held, TakeOverError, take_over};
 
 use crate::adapters::disk::DiskArtifacts;
 use crate::adapters::github::{self, GitHubForge};
@@ -117,13 +119,36 @@ fn instance(data_dir: &Path) -> String {
     digest(&["instance", &path.to_string_lossy()])
 }
 
-/// Makes a folder that only we, and on the way to workspaces the container's user, may enter.
+/// Makes a folder that nobody but us may enter: below it lie private code, the database and keys. Containers reach their
+/// workspaces by mounts, which need no way through it.
 fn make_private(dir: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-    std::fs::DirBuilder::new().recursive(true).mode(0o711).create(dir)?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     let mode = std::fs::metadata(dir)?.permissions().mode();
-    if mode & 0o066 != 0 {
-        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(mode & 0o711))?;
+    if mode & 0o077 != 0 {
+        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(mode & 0o700))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn nobody_else_enters_the_data_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, before) in [("new", None), ("open", Some(0o755)), ("shut", Some(0o500))] {
+            let path = dir.path().join(name);
+            if let Some(mode) = before {
+                std::fs::create_dir(&path).unwrap();
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            }
+            make_private(&path).unwrap();
+            let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, before.map_or(0o700, |before| before & 0o700), "{name}");
+        }
+    }
 }

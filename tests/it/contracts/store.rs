@@ -92,7 +92,7 @@ fn run(delivery: &str, repository: &str, group: Option<&str>, created: i64) -> R
 
 /// Ends a run, its outbox included.
 fn end(run: &mut Run, seconds: i64) {
-    step(run, Input::Cancel { by: "ada".to_owned() }, at(seconds));
+    step(run, Input::Cancel { by: "ada".to_owned(), replaced_by: None }, at(seconds));
     for outgoing in run.outbox.clone() {
         step(run, Input::EffectDone { id: outgoing.id }, at(seconds));
     }

@@ -291,7 +291,7 @@ impl Cancel for Canceller {
         if stored.run.is_over() {
             return Ok(CancelOutcome::AlreadyOver);
         }
-        step(&mut stored.run, Input::Cancel { by: by.to_owned() }, noon());
+        step(&mut stored.run, Input::Cancel { by: by.to_owned(), replaced_by: None }, noon());
         self.0.save(&stored.run, stored.version).await?;
         Ok(CancelOutcome::Accepted)
     }

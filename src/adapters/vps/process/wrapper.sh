@@ -15,7 +15,10 @@ rm -f "$folder/process.$$"
 # Signals go to the whole group: this shell outlives them to write the exit code. A trap is undone in the command that it runs,
 # where a signal that is ignored would stay ignored.
 trap : HUP INT QUIT TERM
-echo started
+# The server may have died since, and nobody reads this any more: that must not end the attempt.
+trap '' PIPE
+echo started 2>/dev/null
+trap - PIPE
 exec >>"$folder/log" 2>&1 </dev/null
 "$@"
 code=$?

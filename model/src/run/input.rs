@@ -1,0 +1,158 @@
+//! What can happen to a run.
+
+use super::attempt::{Check, Origin, Publication, ReportSummary};
+use crate::ids::RunId;
+use jiff::SignedDuration;
+
+/// What a probe, or the watch over a container, has seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Observation {
+    /// The container runs.
+    Running,
+    /// The container has ended; what it left behind has been read before this is said.
+    Exited {
+        /// Its exit code, where there is one.
+        code: Option<i64>,
+        /// Killed for want of memory.
+        out_of_memory: bool,
+        /// What the runner says of it, for people.
+        detail: Option<String>,
+    },
+    /// The runner does not know it.
+    Missing,
+}
+
+/// Something that happened to a run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// The attempt's workspace is ready, and is about to be given to a runner.
+    Prepared {
+        /// The job's key.
+        job: String,
+        /// The attempt's number.
+        attempt: u32,
+        /// What the workspace was made from.
+        origin: Origin,
+    },
+    /// The runner has the attempt.
+    Launched {
+        /// The job's key.
+        job: String,
+        /// The attempt's number.
+        attempt: u32,
+        /// What the runner calls it.
+        handle: String,
+    },
+    /// The attempt can't be launched, for good.
+    LaunchFailed {
+        /// The job's key.
+        job: String,
+        /// The attempt's number.
+        attempt: u32,
+        /// Why, for people.
+        reason: String,
+    },
+    /// A report was read: a heartbeat, or the final one when it has a conclusion.
+    Reported {
+        /// The job's key.
+        job: String,
+        /// The attempt's number.
+        attempt: u32,
+        /// What it says.
+        report: ReportSummary,
+    },
+    /// What the attempt left cannot be believed.
+    ReportRefused {
+        /// The job's key.
+        job: String,
+        /// The attempt's number.
+        attempt: u32,
+        /// Why, for people.
+        reason: String,
+    },
+    /// The container was looked at.
+    Observed {
+        /// The job's key.
+        job: String,
+        /// The attempt's number.
+        attempt: u32,
+        /// What was seen.
+        observation: Observation,
+    },
+    /// The change is on the forge.
+    Published {
+        /// The job's key.
+        job: String,
+        /// The attempt's number.
+        attempt: u32,
+        /// What and where.
+        publication: Publication,
+    },
+    /// The change turned out to be empty.
+    NothingToPublish {
+        /// The job's key.
+        job: String,
+        /// The attempt's number.
+        attempt: u32,
+    },
+    /// The change will never be published.
+    PublishRefused {
+        /// The job's key.
+        job: String,
+        /// The attempt's number.
+        attempt: u32,
+        /// Why, for people.
+        reason: String,
+        /// What is on the forge all the same: a branch without its pull request.
+        pushed: Option<Publication>,
+    },
+    /// Somebody wants the run to end.
+    Cancel {
+        /// Who.
+        by: String,
+        /// See [`CancelRequest::replaced_by`].
+        replaced_by: Option<RunId>,
+    },
+    /// The comment was posted, or found again.
+    Commented {
+        /// The forge's number for it.
+        id: u64,
+    },
+    /// The check run was set.
+    Checked {
+        /// The job's key.
+        job: String,
+        /// The attempt's number.
+        attempt: u32,
+        /// Which.
+        check: Check,
+    },
+    /// Somebody wants to execute the outbox.
+    Claim {
+        /// Who.
+        by: String,
+        /// For how long, in seconds.
+        seconds: i64,
+    },
+    /// Somebody is done with the outbox.
+    Release {
+        /// Who.
+        by: String,
+    },
+    /// An effect has happened.
+    EffectDone {
+        /// See [`super::Outgoing::id`].
+        id: u64,
+    },
+    /// An effect has not happened, and shall be tried again.
+    EffectFailed {
+        /// See [`super::Outgoing::id`].
+        id: u64,
+        /// What went wrong.
+        error: String,
+        /// How long to wait, where the other side said so.
+        retry_after: Option<SignedDuration>,
+    },
+    /// Time has passed.
+    Tick,
+}

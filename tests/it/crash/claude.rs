@@ -1,0 +1,165 @@
+//! The real `claude` program in its real image, from a signed webhook to a pull request; only the model is played.
+//! Needs the image cloud-code-agent-claude-code and `CLOUD_CODE_TEST_DOCKER=1`.
+
+use super::containers::wanted;
+use super::world::{PATIENCE, REPOSITORY, World};
+use cloud_code_forge::llm::{LlmServer, Script, Turn, Usage};
+use cloud_code_model::run::Run;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+const KEY: &str = "sk-ant-test-0123456789-abcdefghij-KLMNOP";
+
+const WORKFLOW: &str = r#"name: implement
+on:
+  issues: { types: [labeled] }
+jobs:
+  implement:
+    timeout-minutes: 5
+    steps:
+      - id: fix
+        uses: agent
+        with: { cli: claude-code, model: claude-sonnet-4-5, max-turns: 20 }
+      - name: Tests
+        run: test "$(sh greet.sh Ada)" = "hello, Ada"
+"#;
+
+/// A world whose server hands this model to containers.
+async fn world(turns: Vec<Turn>) -> (World, LlmServer) {
+    // Containers do not reach loopback.
+    let any = SocketAddr::from(([0, 0, 0, 0], 0));
+    let llm = LlmServer::bind(any, vec![Script { when: None, turns }]).await.unwrap();
+    let mut world = World::with_workflow(WORKFLOW).await;
+    for (name, value) in [
+        ("RUNNER", "docker"),
+        ("DOCKER_EXTRA_HOSTS", "host.docker.internal:host-gateway"),
+        ("ANTHROPIC_API_KEY", KEY),
+        ("ANTHROPIC_BASE_URL", &format!("http://host.docker.internal:{}", llm.address().port())),
+    ] {
+        world.set(name, value);
+    }
+    world.start().await;
+    (world, llm)
+}
+
+/// The key is nowhere: not in the log, the comment, the pull request, the database, or any kept file.
+fn key_is_nowhere(world: &World, number: u64) {
+    let mut places = vec![("the log".to_owned(), world.log().into_bytes())];
+    for comment in world.forge.comments(REPOSITORY, number).unwrap() {
+        places.push(("a comment".to_owned(), comment.body.into_bytes()));
+    }
+    for pull in world.forge.pulls(REPOSITORY).unwrap() {
+        places.push(("the pull request".to_owned(), pull.body.into_bytes()));
+        places.push((
+            "the diff".to_owned(),
+            world.forge.pull_diff(REPOSITORY, pull.number).unwrap().into_bytes(),
+        ));
+    }
+    for request in world.forge.requests() {
+        places.push((format!("{} {}", request.method, request.path), request.body.into_bytes()));
+    }
+    let files = files(&world.data_dir());
+    assert!(files.iter().any(|path| path.ends_with("cloud-code.db")), "{files:?}");
+    places.extend(files.into_iter().map(|path| (path.display().to_string(), fs::read(&path).unwrap())));
+    for (place, bytes) in places {
+        let found = bytes.windows(KEY.len()).any(|window| window == KEY.as_bytes());
+        assert!(!found, "the key is in {place}");
+    }
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap().flatten() {
+        match entry.file_type().unwrap() {
+            kind if kind.is_dir() => found.extend(files(&entry.path())),
+            kind if kind.is_file() => found.push(entry.path()),
+            _ => {}
+        }
+    }
+    found
+}
+
+async fn transcript(world: &World, run: &Run) -> String {
+    let path = format!("/api/v1/runs/{}/transcript?job=implement&attempt=1", run.id);
+    let (status, body) = world.api("GET", &path).await;
+    assert_eq!(status, 200, "{body}");
+    body
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claude_makes_a_pull_request() {
+    if !wanted() {
+        return;
+    }
+    let usage = Usage { input_tokens: 2_000, output_tokens: 300, ..Usage::default() };
+    let script = "#!/bin/sh\necho \"hello, ${1:-world}\"\n";
+    let turns = vec![
+        Turn::bash("cat greet.sh && echo key=$ANTHROPIC_API_KEY").costing(usage),
+        Turn::write("/workspace/greet.sh", script).costing(usage),
+        Turn::bash("git config user.name Claude && git config user.email c@example.com && git commit -qam 'Greet people by name'")
+            .costing(usage),
+        Turn::text("The greeting takes a name now.").costing(usage),
+    ];
+    let (mut world, llm) = world(turns).await;
+    let number = world.labelled_issue();
+    world.labelled(number, "cloud-code:done").await;
+    let run = world.exactly_one_pull(number).await;
+
+    let pull = &world.forge.pulls(REPOSITORY).unwrap()[0];
+    let diff = world.forge.pull_diff(REPOSITORY, pull.number).unwrap();
+    assert!(diff.contains("+echo \"hello, ${1:-world}\""), "{diff}");
+    assert!(pull.body.contains("The greeting takes a name now."), "{}", pull.body);
+
+    // The prompt reached the model, with the key, and the tools' results did.
+    let requests = llm.requests();
+    let main: Vec<_> = requests.iter().filter(|request| request.main).collect();
+    assert_eq!(
+        main.len(),
+        4,
+        "{:?}",
+        main.iter().map(|request| (request.turn, request.status)).collect::<Vec<_>>()
+    );
+    assert!(main.iter().all(|request| request.key.as_deref() == Some(KEY)));
+    assert!(
+        main[0].prompt.contains("Greet people by name")
+            && main[0].prompt.contains("The greeting lacks a name.")
+    );
+
+    // What it cost is told: four turns of 2,000 and 300 tokens; a model's price is the CLI's to know.
+    let usage = run.usage();
+    assert!(usage.input_tokens >= 8_000 && usage.output_tokens >= 1_200, "{usage:?}");
+    assert!(usage.cost_usd.is_some_and(|cost| cost > 0.01), "{usage:?}");
+    let comment = &world.forge.comments(REPOSITORY, number).unwrap()[0].body;
+    let cost = format!("${:.2}", usage.cost_usd.unwrap());
+    assert!(comment.contains(&cost) && comment.contains(" tokens"), "no {cost}: {comment}");
+
+    let transcript = transcript(&world, &run).await;
+    assert!(
+        transcript.contains("The greeting takes a name now.") && transcript.contains("key=***"),
+        "{transcript}"
+    );
+    world.terminate(PATIENCE).await;
+    key_is_nowhere(&world, number);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_key_is_an_honest_failure() {
+    if !wanted() {
+        return;
+    }
+    let (mut world, llm) = world(vec![Turn::Unauthorized; 30]).await;
+    let number = world.labelled_issue();
+    world.labelled(number, "cloud-code:failed").await;
+    world.quiet().await;
+    let comment = &world.forge.comments(REPOSITORY, number).unwrap()[0].body;
+    assert!(comment.contains("401") || comment.to_lowercase().contains("api key"), "{comment}");
+    assert!(comment.contains("Nothing was pushed"), "{comment}");
+    assert!(world.forge.pulls(REPOSITORY).unwrap().is_empty());
+    // Nobody goes on knocking with a bad key.
+    let tries = llm.requests().iter().filter(|request| request.main).count();
+    assert!((1..=6).contains(&tries), "{tries} tries");
+    world.nothing_left();
+    world.terminate(PATIENCE).await;
+    key_is_nowhere(&world, number);
+}

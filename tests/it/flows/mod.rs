@@ -1,0 +1,15 @@
+//! The flows: an issue comes in, a pull request or an honest answer comes out. Real git over HTTP, a real database, real
+//! processes; only GitHub is small.
+
+mod again;
+mod cancel;
+mod changes;
+mod doubles;
+mod failures;
+mod hostile;
+mod lease;
+mod local;
+mod prompts;
+mod refusals;
+mod road;
+mod trouble;
