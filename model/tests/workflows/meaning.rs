@@ -131,7 +131,8 @@ pub(crate) fn value(node: &Arc<Node>, texts: bool) -> Json {
         Value::Text(text) if text.contains("${{") => json!({ "type": 3, "expr": expression(text) }),
         Value::Number(number) if !texts && !number.is_finite() => node.text().unwrap().into(),
         Value::Text(text) => text.trim_end_matches('\n').into(),
-        _ if texts && node.value != Value::Null => node.text().unwrap().into(),
+        Value::Null if texts => "".into(),
+        _ if texts => node.text().unwrap().into(),
         _ => node.to_json(),
     }
 }
