@@ -1,11 +1,20 @@
 //! Workflow files: what they say, the built-in one, and which of them an event starts.
 
 mod builtin;
+mod check;
+mod finding;
 mod read;
+mod sarif;
+mod schema;
+mod suggest;
 mod trigger;
+pub mod yaml;
 
 pub use builtin::{BUILT_IN_PATH, implement};
+pub use check::{Files, NoFiles, ReusableOptions, lint, lint_with};
+pub use finding::{Finding, RULES, Severity};
 pub use read::{WorkflowError, read};
+pub use sarif::sarif;
 pub use trigger::{EventKind, is_started_by};
 
 use indexmap::IndexMap;

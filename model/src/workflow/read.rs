@@ -1,290 +1,228 @@
-//! Reading a workflow file.
+//! From a checked workflow file to what the run engine runs.
 
+use super::check::{self, Outcome};
+use super::finding::{Finding, Severity};
+use super::yaml::{Limits, Node, Position, Value};
 use super::{Concurrency, Job, Step, Workflow};
 use indexmap::IndexMap;
-use serde_yaml::{Mapping, Value};
+use std::sync::Arc;
 
-/// Why a workflow file can't be used: the user's mistake, with where it is.
+/// Why a workflow file can't be used: the user's mistakes, all of them, each with where it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{path}: {at}{message}")]
+#[error("{}", lines(.findings))]
 pub struct WorkflowError {
     /// The file.
     pub path: String,
-    /// `line:column: ` for YAML that can't be read, else the way to the value, e.g. `jobs.build.steps[0]: `.
-    pub at: String,
-    /// What is wrong and what was expected.
-    pub message: String,
+    /// What is wrong, at least one thing, in the order of the file.
+    pub findings: Vec<Finding>,
 }
 
-/// Files beyond this are refused unread.
-const MAX_BYTES: usize = 256 * 1024;
-
-type Read<T> = Result<T, (String, String)>;
+fn lines(findings: &[Finding]) -> String {
+    let lines: Vec<_> = findings.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
 
 /// Reads the text of a workflow file.
 ///
 /// # Errors
-/// When it is no YAML, or no workflow, or uses what this version does not run.
+/// When it is no YAML, or no workflow, or uses what this version does not run: nothing of it is ever passed over in silence.
 pub fn read(path: &str, text: &str) -> Result<Workflow, WorkflowError> {
-    let error = |at: String, message: String| WorkflowError { path: path.to_owned(), at, message };
-    if text.len() > MAX_BYTES {
-        return Err(error(
-            String::new(),
-            format!("the file has {} bytes; at most {MAX_BYTES} are read", text.len()),
-        ));
+    let Outcome { document, mut findings } = check::check(path, text, &Limits::default());
+    findings.retain(|finding| finding.severity == Severity::Error);
+    let mut reader = Reader { path, refused: findings };
+    let workflow = document.map(|document| reader.workflow(&document.root));
+    reader.refused.sort_by_key(|finding| (finding.line, finding.column));
+    match workflow {
+        Some(workflow) if reader.refused.is_empty() => Ok(workflow),
+        _ => Err(WorkflowError { path: path.to_owned(), findings: reader.refused }),
     }
-    let value: Value = serde_yaml::from_str(text).map_err(|problem| {
-        let at = problem.location().map(|at| format!("{}:{}: ", at.line(), at.column())).unwrap_or_default();
-        error(at, problem.to_string())
-    })?;
-    workflow(path, &value).map_err(|(at, message)| {
-        let at = if at.is_empty() { at } else { format!("{at}: ") };
-        error(at, message)
-    })
 }
 
-fn workflow(path: &str, value: &Value) -> Read<Workflow> {
-    let root = mapping(value, "")?;
-    known(root, "", &["name", "run-name", "on", "permissions", "env", "defaults", "concurrency", "jobs"])?;
-    // YAML 1.1 readers take a bare `on` for true; this one does not, but a quoted or unquoted key may be either.
-    let on = root.get("on").or_else(|| root.get(Value::Bool(true)));
-    let on =
-        events(on.ok_or_else(|| fault("", "there is no `on:`; name the events that start this workflow"))?)?;
-    let env = strings(root.get("env"), "env")?;
-    let jobs = root.get("jobs").ok_or_else(|| fault("", "there are no `jobs:`"))?;
-    let mut list = Vec::new();
-    for (key, value) in mapping(jobs, "jobs")? {
-        let key = text(key, "jobs")?;
-        list.push(job(&key, value, &env)?);
-    }
-    match list.len() {
-        0 => return Err(fault("jobs", "a workflow needs a job")),
-        1 => {}
-        _ => {
-            return Err(fault(
-                "jobs",
-                "a run of several jobs is not supported by this version; keep one job a workflow",
-            ));
-        }
-    }
-    Ok(Workflow {
-        path: path.to_owned(),
-        name: root.get("name").map(|name| text(name, "name")).transpose()?.unwrap_or_else(|| path.to_owned()),
-        on,
-        concurrency: root.get("concurrency").map(concurrency).transpose()?,
-        env,
-        jobs: list,
-    })
+struct Reader<'a> {
+    path: &'a str,
+    refused: Vec<Finding>,
 }
 
-fn events(value: &Value) -> Read<IndexMap<String, Vec<String>>> {
-    Ok(match value {
-        Value::String(name) => IndexMap::from([(name.clone(), Vec::new())]),
-        Value::Sequence(names) => {
-            names.iter().map(|name| Ok((text(name, "on")?, Vec::new()))).collect::<Read<IndexMap<_, _>>>()?
+/// Keys of a job that change what runs, and that this version does not run.
+const JOB_NOT_RUN: &[&str] = &[
+    "needs",
+    "if",
+    "strategy",
+    "container",
+    "services",
+    "environment",
+    "concurrency",
+    "outputs",
+    "defaults",
+    "snapshot",
+    "uses",
+    "continue-on-error",
+    "cancel-timeout-minutes",
+];
+
+impl Reader<'_> {
+    fn not_run(&mut self, at: Position, what: &str) {
+        self.refuse(at, &format!("{what} is not run by this version"));
+    }
+
+    fn refuse(&mut self, at: Position, message: &str) {
+        self.refused.push(Finding {
+            file: self.path.to_owned(),
+            line: at.line,
+            column: at.column,
+            severity: Severity::Error,
+            rule: "not-run",
+            message: message.to_owned(),
+        });
+    }
+
+    fn workflow(&mut self, root: &Node) -> Workflow {
+        let env = texts(root.get("env"));
+        if let Some(defaults) = root.entry("defaults") {
+            self.not_run(defaults.key.at, "`defaults`");
         }
-        _ => {
-            let mut events = IndexMap::new();
-            for (name, filter) in mapping(value, "on")? {
-                let name = text(name, "on")?;
-                let types = match filter.get("types") {
-                    None => Vec::new(),
-                    Some(Value::Sequence(types)) => types
-                        .iter()
-                        .map(|kind| text(kind, &format!("on.{name}.types")))
-                        .collect::<Read<_>>()?,
-                    Some(one) => vec![text(one, &format!("on.{name}.types"))?],
-                };
-                events.insert(name, types);
+        let jobs = root.get("jobs").map_or(&[][..], |jobs| jobs.entries());
+        if let Some(second) = jobs.get(1) {
+            self.not_run(second.key.at, "a run of several jobs");
+        }
+        let jobs = jobs
+            .iter()
+            .map(|entry| self.job(entry.key.text().unwrap_or_default(), &entry.value, &env))
+            .collect();
+        Workflow {
+            path: self.path.to_owned(),
+            name: text(root, "name").unwrap_or_else(|| self.path.to_owned()),
+            on: root.get("on").map(events).unwrap_or_default(),
+            concurrency: root.get("concurrency").map(|node| self.concurrency(node)),
+            env,
+            jobs,
+        }
+    }
+
+    fn concurrency(&mut self, node: &Arc<Node>) -> Concurrency {
+        if let Some(queue) = node.entry("queue") {
+            self.not_run(queue.key.at, "`queue`");
+        }
+        Concurrency {
+            group: text(node, "group").or_else(|| node.text()).unwrap_or_default(),
+            cancel_in_progress: self.flag(node, "cancel-in-progress"),
+        }
+    }
+
+    fn job(&mut self, key: String, job: &Node, outer: &IndexMap<String, String>) -> Job {
+        for name in JOB_NOT_RUN {
+            if let Some(entry) = job.entry(name) {
+                self.not_run(entry.key.at, &format!("`{name}` of a job"));
             }
-            events
         }
-    })
-}
-
-fn concurrency(value: &Value) -> Read<Concurrency> {
-    if let Value::String(group) = value {
-        return Ok(Concurrency { group: group.clone(), cancel_in_progress: false });
-    }
-    let map = mapping(value, "concurrency")?;
-    known(map, "concurrency", &["group", "cancel-in-progress", "queue"])?;
-    let group = map.get("group").ok_or_else(|| fault("concurrency", "there is no `group:`"))?;
-    Ok(Concurrency {
-        group: text(group, "concurrency.group")?,
-        cancel_in_progress: flag(map.get("cancel-in-progress"), "concurrency.cancel-in-progress")?,
-    })
-}
-
-fn job(key: &str, value: &Value, outer_env: &IndexMap<String, String>) -> Read<Job> {
-    let at = format!("jobs.{key}");
-    let valid = key.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
-        && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
-        && key.len() <= 100;
-    if !valid {
-        return Err(fault(
-            &at,
-            "a job's key begins with a letter or `_` and holds only letters, digits, `-` and `_`",
-        ));
-    }
-    let map = mapping(value, &at)?;
-    known(
-        map,
-        &at,
-        &["name", "runs-on", "timeout-minutes", "budget-usd", "retries", "env", "steps", "permissions"],
-    )?;
-    let mut env = outer_env.clone();
-    env.extend(strings(map.get("env"), &format!("{at}.env"))?);
-    let Some(Value::Sequence(items)) = map.get("steps") else {
-        return Err(fault(&at, "`steps:` must be a list"));
-    };
-    if items.is_empty() {
-        return Err(fault(&at, "a job needs a step"));
-    }
-    let steps = items
-        .iter()
-        .enumerate()
-        .map(|(n, item)| step(item, &format!("{at}.steps[{n}]")))
-        .collect::<Read<Vec<_>>>()?;
-    let mut seen = std::collections::HashSet::new();
-    if let Some(twice) =
-        steps.iter().filter_map(|step| step.id.as_deref()).find(|id| !seen.insert(id.to_lowercase()))
-    {
-        return Err(fault(&format!("{at}.steps"), &format!("the id `{twice}` stands twice")));
-    }
-    let timeout = number(map.get("timeout-minutes"), &format!("{at}.timeout-minutes"))?;
-    let retries = number(map.get("retries"), &format!("{at}.retries"))?.unwrap_or(0.0);
-    if retries > 5.0 {
-        return Err(fault(&format!("{at}.retries"), "at most 5"));
-    }
-    Ok(Job {
-        key: key.to_owned(),
-        name: map.get("name").map(|name| text(name, &at)).transpose()?.unwrap_or_else(|| key.to_owned()),
-        runs_on: map.get("runs-on").map(|name| text(name, &format!("{at}.runs-on"))).transpose()?,
-        timeout_minutes: timeout.unwrap_or(Job::DEFAULT_TIMEOUT_MINUTES),
-        budget_usd: number(map.get("budget-usd"), &format!("{at}.budget-usd"))?,
-        retries: retries as u32,
-        env,
-        steps,
-    })
-}
-
-fn step(value: &Value, at: &str) -> Read<Step> {
-    let map = mapping(value, at)?;
-    known(
-        map,
-        at,
-        &[
-            "id",
-            "name",
-            "if",
-            "uses",
-            "run",
-            "shell",
-            "working-directory",
-            "with",
-            "env",
-            "timeout-minutes",
-            "continue-on-error",
-        ],
-    )?;
-    let optional = |key: &str| map.get(key).map(|value| text(value, &format!("{at}.{key}"))).transpose();
-    let step = Step {
-        id: optional("id")?,
-        name: optional("name")?,
-        condition: optional("if")?,
-        uses: optional("uses")?,
-        run: optional("run")?,
-        shell: optional("shell")?,
-        working_directory: optional("working-directory")?,
-        with: with(map.get("with"), &format!("{at}.with"))?,
-        env: strings(map.get("env"), &format!("{at}.env"))?,
-        timeout_minutes: number(map.get("timeout-minutes"), &format!("{at}.timeout-minutes"))?,
-        continue_on_error: flag(map.get("continue-on-error"), &format!("{at}.continue-on-error"))?,
-    };
-    match (&step.uses, &step.run) {
-        (Some(_), Some(_)) => Err(fault(at, "a step has `uses:` or `run:`, not both")),
-        (None, None) => Err(fault(at, "a step needs `uses:` or `run:`")),
-        (Some(uses), None) if uses != "agent" && !uses.starts_with("actions/checkout@") => Err(fault(
-            &format!("{at}.uses"),
-            &format!(
-                "`{uses}` can't run here: this version runs `uses: agent` (and `actions/checkout`, as already done)"
-            ),
-        )),
-        _ => Ok(step),
-    }
-}
-
-fn with(value: Option<&Value>, at: &str) -> Read<IndexMap<String, serde_json::Value>> {
-    let Some(value) = value else { return Ok(IndexMap::new()) };
-    mapping(value, at)?
-        .iter()
-        .map(|(key, value)| {
-            let key = text(key, at)?;
-            let value = serde_json::to_value(value)
-                .map_err(|error| fault(&format!("{at}.{key}"), &error.to_string()))?;
-            Ok((key, value))
-        })
-        .collect()
-}
-
-fn fault(at: &str, message: &str) -> (String, String) {
-    (at.to_owned(), message.to_owned())
-}
-
-fn mapping<'a>(value: &'a Value, at: &str) -> Read<&'a Mapping> {
-    value.as_mapping().ok_or_else(|| fault(at, &format!("expected a mapping, found {}", kind(value))))
-}
-
-fn known(map: &Mapping, at: &str, keys: &[&str]) -> Read<()> {
-    for key in map.keys() {
-        let key = if key == &Value::Bool(true) { "on".to_owned() } else { text(key, at)? };
-        if !keys.contains(&key.as_str()) {
-            return Err(fault(at, &format!("`{key}` is not known here; known are {}", keys.join(", "))));
+        let mut env = outer.clone();
+        env.extend(texts(job.get("env")));
+        let steps = job.get("steps").map_or(&[][..], |steps| steps.items());
+        if steps.is_empty() {
+            self.refuse(job.at, "a job needs a step");
+        }
+        let runs_on = job.get("runs-on");
+        if let Some(runs_on) = runs_on.filter(|node| node.text().is_none()) {
+            self.not_run(runs_on.at, "`runs-on` with several labels");
+        }
+        Job {
+            name: text(job, "name").unwrap_or_else(|| key.clone()),
+            key,
+            runs_on: runs_on.and_then(|node| node.text()),
+            timeout_minutes: self.number(job, "timeout-minutes").unwrap_or(Job::DEFAULT_TIMEOUT_MINUTES),
+            budget_usd: self.number(job, "budget-usd"),
+            retries: self.number(job, "retries").unwrap_or(0.0) as u32,
+            env,
+            steps: steps.iter().map(|step| self.step(step)).collect(),
         }
     }
-    Ok(())
-}
 
-fn text(value: &Value, at: &str) -> Read<String> {
-    match value {
-        Value::String(text) => Ok(text.clone()),
-        Value::Number(number) => Ok(number.to_string()),
-        Value::Bool(flag) => Ok(flag.to_string()),
-        Value::Null => Ok(String::new()),
-        _ => Err(fault(at, &format!("expected text, found {}", kind(value)))),
+    fn step(&mut self, step: &Node) -> Step {
+        for name in ["background", "wait", "wait-all", "cancel", "parallel"] {
+            if let Some(entry) = step.entry(name) {
+                self.not_run(entry.key.at, &format!("`{name}`"));
+            }
+        }
+        let uses = text(step, "uses");
+        if let Some(uses) = step.get("uses")
+            && let Some(name) = uses.text()
+            && name != "agent"
+            && !name.starts_with("actions/checkout@")
+        {
+            let message = format!(
+                "`{name}` can't run here: this version runs `uses: agent` (and `actions/checkout`, as already done)"
+            );
+            self.refuse(uses.at, &message);
+        }
+        let with = step.get("with").map_or(&[][..], |with| with.entries());
+        Step {
+            id: text(step, "id"),
+            name: text(step, "name"),
+            condition: text(step, "if"),
+            uses,
+            run: text(step, "run"),
+            shell: text(step, "shell"),
+            working_directory: text(step, "working-directory"),
+            with: with
+                .iter()
+                .map(|entry| (entry.key.text().unwrap_or_default(), entry.value.to_json()))
+                .collect(),
+            env: texts(step.get("env")),
+            timeout_minutes: self.number(step, "timeout-minutes"),
+            continue_on_error: self.flag(step, "continue-on-error"),
+        }
+    }
+
+    fn number(&mut self, node: &Node, key: &str) -> Option<f64> {
+        let node = node.get(key)?;
+        match node.value {
+            Value::Number(number) => Some(number),
+            // Any other value is told already.
+            _ => {
+                if node.has_expression() {
+                    self.not_run(node.at, &format!("an expression for `{key}`"));
+                }
+                None
+            }
+        }
+    }
+
+    fn flag(&mut self, node: &Node, key: &str) -> bool {
+        let Some(node) = node.get(key) else { return false };
+        match node.value {
+            Value::Bool(flag) => flag,
+            // Any other value is told already.
+            _ => {
+                if node.has_expression() {
+                    self.not_run(node.at, &format!("an expression for `{key}`"));
+                }
+                false
+            }
+        }
     }
 }
 
-fn strings(value: Option<&Value>, at: &str) -> Read<IndexMap<String, String>> {
-    let Some(value) = value else { return Ok(IndexMap::new()) };
-    mapping(value, at)?.iter().map(|(key, value)| Ok((text(key, at)?, text(value, at)?))).collect()
+fn text(node: &Node, key: &str) -> Option<String> {
+    node.get(key)?.text()
 }
 
-fn flag(value: Option<&Value>, at: &str) -> Read<bool> {
-    match value {
-        None => Ok(false),
-        Some(Value::Bool(flag)) => Ok(*flag),
-        Some(other) => Err(fault(at, &format!("expected true or false, found {}", kind(other)))),
-    }
+fn texts(node: Option<&Arc<Node>>) -> IndexMap<String, String> {
+    let entries = node.map_or(&[][..], |node| node.entries());
+    let pair = |entry: &super::yaml::Entry| Some((entry.key.text()?, entry.value.text()?));
+    entries.iter().filter_map(pair).collect()
 }
 
-fn number(value: Option<&Value>, at: &str) -> Read<Option<f64>> {
-    let Some(value) = value else { return Ok(None) };
-    match value.as_f64() {
-        Some(number) if number.is_finite() && number >= 0.0 => Ok(Some(number)),
-        _ => Err(fault(at, &format!("expected a number of at least 0, found {}", kind(value)))),
-    }
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "nothing",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "text",
-        Value::Sequence(_) => "a list",
-        Value::Mapping(_) => "a mapping",
-        Value::Tagged(_) => "a tagged value",
+fn events(on: &Arc<Node>) -> IndexMap<String, Vec<String>> {
+    let types = |node: &Node| {
+        let types = node.get("types").map(Node::one_or_many).unwrap_or_default();
+        types.iter().filter_map(|kind| kind.text()).collect()
+    };
+    match on.value {
+        Value::Map(_) => {
+            let entries = on.entries().iter();
+            entries.filter_map(|entry| Some((entry.key.text()?, types(&entry.value)))).collect()
+        }
+        _ => on.one_or_many().iter().filter_map(|name| Some((name.text()?, Vec::new()))).collect(),
     }
 }
 
@@ -332,18 +270,57 @@ jobs:
 
     #[test]
     fn mistakes_are_told_with_their_place() {
-        refused("on: push", "there are no `jobs:`");
-        refused("jobs: {}", "there is no `on:`");
-        refused("on: push\njobs:\n  a:\n    steps: []", "jobs.a: a job needs a step");
-        refused("on: push\njobs:\n  a:\n    stepz: []", "`stepz` is not known here");
-        refused("on: push\njobs:\n  a:\n    steps: [{uses: x, run: y}]", "jobs.a.steps[0]: a step has");
-        refused("on: push\njobs:\n  a:\n    steps: [{uses: some/action@v1}]", "can't run here");
-        refused("on: push\njobs:\n  1a:\n    steps: [{run: x}]", "a job's key begins");
+        refused("on: push", "w.yml:1:1: error: a workflow needs `jobs`");
+        refused("jobs: {}", "w.yml:1:1: error: a workflow needs `on`");
+        refused("jobs: {}", "w.yml:1:7: error: a workflow needs a job");
+        refused("on: push\njobs:\n  a:\n    steps: []", "w.yml:4:5: error: a job needs a step");
+        refused(
+            "on: push\njobs:\n  a:\n    stepz: []",
+            "w.yml:4:5: error: `stepz` is not known in this place",
+        );
+        refused("on: push\njobs:\n  a:\n    stepz: []", "did you mean `steps`?");
+        refused(
+            "on: push\njobs:\n  a:\n    steps: [{uses: x, run: y}]",
+            "w.yml:4:23: error: `run` is not known",
+        );
+        refused(
+            "on: push\njobs:\n  a:\n    steps: [{uses: some/action@v1}]",
+            "w.yml:4:20: error: `some/action@v1` can't run here",
+        );
+        refused("on: push\njobs:\n  1a:\n    steps: [{run: x}]", "w.yml:3:3: error: `1a` is no id of a job");
         refused(
             "on: push\njobs:\n  a:\n    timeout-minutes: soon\n    steps: [{run: x}]",
-            "expected a number",
+            "w.yml:4:22: error: `timeout-minutes` has the wrong kind of value: expected a number",
         );
-        refused("on: [push\njobs: x", "w.yml: 2:");
-        refused("on: push\njobs: {a: {steps: [{run: x}]}, b: {steps: [{run: x}]}}", "several jobs");
+        refused("on: [push\njobs: x", "w.yml:2:");
+        refused(
+            "on: push\njobs: {a: {steps: [{run: x}]}, b: {steps: [{run: x}]}}",
+            "several jobs is not run by this version",
+        );
+        for (key, value) in [
+            ("needs", "a"),
+            ("if", "always()"),
+            ("container", "x"),
+            ("services", "{}"),
+            ("outputs", "{}"),
+            ("strategy", "{}"),
+        ] {
+            refused(
+                &format!("on: push\njobs:\n  a:\n    {key}: {value}\n    steps: [{{run: x}}]"),
+                &format!("w.yml:4:5: error: `{key}` of a job is not run by this version"),
+            );
+        }
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once() {
+        let error = read(
+            "w.yml",
+            "on: push\njobs:\n  a:\n    stepz: []\n    timeout-minutes: soon\n    steps: [{runn: x}]",
+        )
+        .unwrap_err();
+        let lines: Vec<_> = error.findings.iter().map(|finding| (finding.line, finding.rule)).collect();
+        assert_eq!(lines, [(4, "unknown-key"), (5, "value"), (6, "missing-key"), (6, "unknown-key")]);
+        assert_eq!(error.to_string().lines().count(), 4);
     }
 }

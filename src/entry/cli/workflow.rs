@@ -24,6 +24,12 @@ pub(super) struct LintArgs {
     /// The files.
     #[arg(required = true)]
     files: Vec<PathBuf>,
+    /// Print the findings as a JSON array.
+    #[arg(long, conflicts_with = "sarif")]
+    json: bool,
+    /// Print the findings as SARIF 2.1.0.
+    #[arg(long)]
+    sarif: bool,
 }
 
 /// `workflow eval`
@@ -44,22 +50,32 @@ pub(super) fn execute(command: WorkflowCommand) -> CommandResult {
 }
 
 fn lint(args: &LintArgs) -> CommandResult {
-    let mut code = 0;
+    let mut unread = false;
+    let mut findings = Vec::new();
     for file in &args.files {
-        match std::fs::read_to_string(file) {
+        // Bytes that are no text are shown as such: the reader says where they stand.
+        match std::fs::read(file) {
             Err(error) => {
                 writeln!(std::io::stderr(), "cloud-code: {}: {error}", file.display())?;
-                code = 2;
+                unread = true;
             }
-            Ok(text) => {
-                if let Err(error) = workflow::read(&file.display().to_string(), &text) {
-                    print_line(&error.to_string())?;
-                    code = code.max(1);
-                }
+            Ok(bytes) => {
+                findings
+                    .extend(workflow::lint(&file.display().to_string(), &String::from_utf8_lossy(&bytes)));
             }
         }
     }
-    Ok(ExitCode::from(code))
+    if args.sarif {
+        print_line(&serde_json::to_string_pretty(&workflow::sarif(&findings))?)?;
+    } else if args.json {
+        print_line(&serde_json::to_string_pretty(&findings)?)?;
+    } else {
+        for finding in &findings {
+            print_line(&finding.to_string())?;
+        }
+    }
+    let errors = findings.iter().any(|finding| finding.severity == workflow::Severity::Error);
+    Ok(ExitCode::from(if unread { 2 } else { u8::from(errors) }))
 }
 
 fn eval(args: &EvalArgs) -> CommandResult {

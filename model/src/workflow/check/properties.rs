@@ -1,0 +1,275 @@
+//! Properties that a context does not have: the value is then null, which is hardly meant.
+
+use super::super::finding::Report;
+use super::super::schema::{Form, Part, Site, place_of};
+use super::super::suggest::hint;
+use super::super::yaml::{Node, Position};
+use super::{Checked, steps_of};
+use crate::expression::{PathPart, Reference, ReferenceKind};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+const GITHUB: &[&str] = &[
+    "action",
+    "action_path",
+    "action_ref",
+    "action_repository",
+    "action_status",
+    "actor",
+    "actor_id",
+    "api_url",
+    "artifact_cache_size_limit",
+    "base_ref",
+    "env",
+    "event",
+    "event_name",
+    "event_path",
+    "graphql_url",
+    "head_ref",
+    "job",
+    "output",
+    "path",
+    "ref",
+    "ref_name",
+    "ref_protected",
+    "ref_type",
+    "repository",
+    "repository_id",
+    "repository_owner",
+    "repository_owner_id",
+    "repository_visibility",
+    "repositoryUrl",
+    "retention_days",
+    "run_attempt",
+    "run_id",
+    "run_number",
+    "secret_source",
+    "server_url",
+    "sha",
+    "state",
+    "step_summary",
+    "token",
+    "triggering_actor",
+    "workflow",
+    "workflow_ref",
+    "workflow_sha",
+    "workspace",
+];
+const RUNNER: &[&str] = &["arch", "debug", "environment", "name", "os", "temp", "tool_cache", "workspace"];
+const JOB: &[&str] = &[
+    "check_run_id",
+    "container",
+    "services",
+    "status",
+    "workflow_file_path",
+    "workflow_ref",
+    "workflow_repository",
+    "workflow_sha",
+];
+const STRATEGY: &[&str] = &["fail-fast", "job-index", "job-total", "max-parallel"];
+const NEED: &[&str] = &["outputs", "result"];
+const STEP: &[&str] = &["conclusion", "outcome", "outputs"];
+
+/// What is known of a job that expressions ask for.
+#[derive(Default)]
+struct Job {
+    needs: Vec<String>,
+    outputs: Option<Vec<String>>,
+    steps: Vec<String>,
+    /// None where an expression makes the matrix.
+    matrix: Option<Vec<String>>,
+}
+
+struct Known {
+    jobs: HashMap<String, Job>,
+    ids: Vec<String>,
+    inputs: Vec<String>,
+    dispatched: Option<Vec<String>>,
+    /// The secrets of a workflow that is only ever called and names them.
+    secrets: Option<Vec<String>>,
+}
+
+pub(super) fn check(checked: &Checked<'_>, report: &mut Report) {
+    let known = Known::of(checked);
+    for site in checked.sites {
+        for reference in site.references() {
+            let ReferenceKind::Context { path } = &reference.kind else { continue };
+            let names: Vec<&str> = path
+                .iter()
+                .map_while(|part| match part {
+                    PathPart::Name(name) => Some(name.as_str()),
+                    PathPart::Star | PathPart::Computed => None,
+                })
+                .collect();
+            if let Some(message) = known.wrong(site, &reference.name.to_lowercase(), &names) {
+                report.warn(place(checked, site, &reference), "property", message);
+            }
+        }
+        whole_objects(checked, site, report);
+    }
+}
+
+fn place(checked: &Checked<'_>, site: &Site, reference: &Reference) -> Position {
+    place_of(checked.document, &site.node, reference.offset)
+}
+
+fn keys(node: Option<&Arc<Node>>) -> Vec<String> {
+    let entries = node.map_or(&[][..], |node| node.entries());
+    entries.iter().filter_map(|entry| entry.key.text()).collect()
+}
+
+impl Known {
+    fn of(checked: &Checked<'_>) -> Self {
+        let on = checked.root().get("on");
+        let names_event = |event: &str| {
+            on.is_some_and(|on| {
+                on.entry(event).is_some() || on.one_or_many().iter().any(|name| name.as_str() == Some(event))
+            })
+        };
+        let inputs_of = |event: &str| keys(on.and_then(|on| on.get(event)?.get("inputs")));
+        let call = on.and_then(|on| on.get("workflow_call"));
+        let only_called = on.is_some_and(|on| on.entries().len() == 1);
+        let secrets = call
+            .and_then(|call| call.entry("secrets"))
+            .filter(|_| only_called)
+            .map(|entry| keys(Some(&entry.value)));
+        let jobs = checked.jobs();
+        let job = |job: &Node| {
+            let calls = job.entry("uses").is_some();
+            Job {
+                needs: job
+                    .get("needs")
+                    .map(Node::one_or_many)
+                    .unwrap_or_default()
+                    .iter()
+                    .filter_map(|need| need.text())
+                    .collect(),
+                outputs: (!calls).then(|| keys(job.get("outputs"))),
+                steps: steps_of(job).iter().filter_map(|step| step.get("id")?.text()).collect(),
+                matrix: matrix(job),
+            }
+        };
+        Self {
+            jobs: jobs
+                .iter()
+                .filter_map(|(key, value)| Some((key.text()?.to_lowercase(), job(value))))
+                .collect(),
+            ids: jobs.iter().filter_map(|(key, _)| key.text()).collect(),
+            inputs: [inputs_of("workflow_call"), inputs_of("workflow_dispatch")].concat(),
+            dispatched: names_event("workflow_dispatch").then(|| inputs_of("workflow_dispatch")),
+            secrets,
+        }
+    }
+
+    /// What is wrong with asking the context `name` for `path`.
+    fn wrong(&self, site: &Site, name: &str, path: &[&str]) -> Option<String> {
+        let job = site
+            .key(1)
+            .filter(|_| site.key(0) == Some("jobs"))
+            .and_then(|key| self.jobs.get(&key.to_lowercase()));
+        match (name, path) {
+            ("github", ["event", "inputs", input, ..]) => self
+                .dispatched
+                .as_ref()
+                .and_then(|inputs| unknown("the inputs of `workflow_dispatch`", input, inputs)),
+            ("github", [property, ..]) => unknown("`github`", property, GITHUB),
+            ("runner", [property, ..]) => unknown("`runner`", property, RUNNER),
+            ("job", [property, ..]) => unknown("`job`", property, JOB),
+            ("strategy", [property, ..]) => unknown("`strategy`", property, STRATEGY),
+            ("inputs", [input, ..]) => unknown("the inputs of this workflow", input, &self.inputs),
+            ("secrets", [secret, ..]) if !secret.eq_ignore_ascii_case("github_token") => self
+                .secrets
+                .as_ref()
+                .and_then(|secrets| unknown("the secrets that this workflow takes", secret, secrets)),
+            ("vars" | "secrets", [name, _, ..]) => Some(format!("`{name}` is text and has no properties")),
+            ("matrix", [vector, ..]) => {
+                job?.matrix.as_ref().and_then(|vectors| unknown("the matrix of this job", vector, vectors))
+            }
+            ("needs", [need, rest @ ..]) => {
+                unknown("the jobs that this one needs directly", need, &job?.needs)
+                    .or_else(|| self.of_job(need, rest))
+            }
+            ("jobs", [id, rest @ ..]) => {
+                unknown("the jobs of this workflow", id, &self.ids).or_else(|| self.of_job(id, rest))
+            }
+            ("steps", [step, rest @ ..]) => unknown("the ids of steps of this job", step, &job?.steps)
+                .or_else(|| unknown("a step", rest.first()?, STEP)),
+            _ => None,
+        }
+    }
+
+    fn of_job(&self, id: &str, path: &[&str]) -> Option<String> {
+        match path {
+            ["outputs", output, ..] => {
+                let outputs = self.jobs.get(&id.to_lowercase())?.outputs.as_ref()?;
+                unknown(&format!("the outputs of the job `{id}`"), output, outputs)
+            }
+            [property, ..] => unknown("a job", property, NEED),
+            [] => None,
+        }
+    }
+}
+
+fn unknown(what: &str, name: &str, known: &[impl AsRef<str>]) -> Option<String> {
+    if known.iter().any(|known| known.as_ref().eq_ignore_ascii_case(name) || known.as_ref().contains("${{")) {
+        return None;
+    }
+    let near = hint(name, known.iter().map(AsRef::as_ref));
+    Some(format!("{what}: there is no `{name}`, so the value is null{near}"))
+}
+
+fn matrix(job: &Node) -> Option<Vec<String>> {
+    let Some(strategy) = job.get("strategy") else { return Some(Vec::new()) };
+    let Some(matrix) = strategy.get("matrix") else {
+        return (!strategy.has_expression()).then(Vec::new);
+    };
+    let include = matrix.get("include");
+    let items = include.map_or(&[][..], |include| include.items());
+    if matrix.has_expression()
+        || include.is_some_and(|include| include.has_expression())
+        || items.iter().any(|item| item.has_expression())
+    {
+        return None;
+    }
+    let mut names = keys(Some(matrix));
+    names.retain(|name| name != "include" && name != "exclude");
+    for item in items {
+        names.extend(keys(Some(item)));
+    }
+    Some(names)
+}
+
+/// A whole object in the middle of text: it becomes the word `Object`, a list `Array`, null nothing.
+fn whole_objects(checked: &Checked<'_>, site: &Site, report: &mut Report) {
+    let Form::Template(template) = &site.form else { return };
+    let in_text =
+        template.single().is_none() || matches!(site.path.last(), Some(Part::Key(key)) if &**key == "run");
+    if !in_text {
+        return;
+    }
+    for (expression, offset) in template.expressions() {
+        let is_null = matches!(expression.as_literal(), Some(crate::expression::Value::Null));
+        let plain = expression
+            .source()
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'*'));
+        let parts: Vec<&str> = expression.source().split('.').collect();
+        let is_object = plain
+            && match parts.as_slice() {
+                [
+                    "github" | "vars" | "env" | "secrets" | "needs" | "steps" | "matrix" | "inputs"
+                    | "runner" | "job" | "strategy",
+                ] => true,
+                ["github", "event"] | ["needs" | "steps", _] | ["needs" | "steps", _, "outputs"] => true,
+                parts => parts.contains(&"*"),
+            };
+        if is_null || is_object {
+            let at = place_of(checked.document, &site.node, offset);
+            let message = format!(
+                "`{}` is no text, and says nothing useful here; take a property of it, or `toJSON(…)`",
+                expression.source()
+            );
+            report.warn(at, "property", message);
+        }
+    }
+}
