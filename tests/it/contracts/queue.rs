@@ -541,6 +541,18 @@ impl Drop for SmallDisk {
     }
 }
 
+/// Bytes that can't be packed.
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    std::iter::repeat_with(next).take(bytes).collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_accepts_nothing_and_heals() {
     let Some(disk) = SmallDisk::new() else {
@@ -554,7 +566,7 @@ async fn a_full_disk_accepts_nothing_and_heals() {
     for round in 0..50 {
         let pushes = (0..4).map(|number| {
             let (queue, key) = (queue.clone(), format!("{round}-{number}"));
-            async move { (key.clone(), queue.push(Lane::Deliveries, &key, vec![1; 50_000], NO_WAIT).await) }
+            async move { (key.clone(), queue.push(Lane::Deliveries, &key, noise(50_000), NO_WAIT).await) }
         });
         let mut refused = false;
         for (key, answer) in futures::future::join_all(pushes).await {
@@ -576,12 +588,12 @@ async fn a_full_disk_accepts_nothing_and_heals() {
     }
     assert!(accepted.len() < 100, "the disk never filled up");
     assert!(matches!(
-        queue.push(Lane::Deliveries, "more", vec![1; 500_000], NO_WAIT).await,
+        queue.push(Lane::Deliveries, "more", noise(500_000), NO_WAIT).await,
         Err(QueueError::Unavailable(_))
     ));
 
     disk.grow();
-    assert_eq!(queue.push(Lane::Deliveries, "more", vec![1; 500_000], NO_WAIT).await.unwrap(), Pushed::New);
+    assert_eq!(queue.push(Lane::Deliveries, "more", noise(500_000), NO_WAIT).await.unwrap(), Pushed::New);
     database.store().check().await.unwrap();
     accepted.push("more".to_owned());
     database.close().await;

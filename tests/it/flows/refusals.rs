@@ -78,12 +78,14 @@ async fn workflows_that_cannot_run() {
 
     write("name: implement\non: [issues\njobs: {}\n");
     let number = world.ask("No YAML", "");
-    world.expect_comment(number, &["These workflows could not be started", IMPLEMENT, ": 3:"]).await;
+    world.expect_comment(number, &["These workflows could not be started", IMPLEMENT, ":3:5: error"]).await;
     world.expect_decision("refused", IMPLEMENT).await;
 
     write("on: issues\njobs:\n  fix:\n    stepz: []\n");
     let number = world.ask("An unknown key", "");
-    world.expect_comment(number, &[IMPLEMENT, "jobs.fix", "`stepz` is not known here"]).await;
+    world
+        .expect_comment(number, &[IMPLEMENT, ":4:5: error: `stepz` is not known", "did you mean `steps`?"])
+        .await;
 
     write("on: issues\njobs:\n  fix:\n    steps: [{ uses: agent, with: { cli: hal-9000 } }]\n");
     let number = world.ask("An unknown CLI", "");
@@ -100,7 +102,7 @@ async fn workflows_that_cannot_run() {
 
     write("on: issues\nconcurrency: \"${{ github.nope( }}\"\njobs:\n  fix:\n    steps: [{ run: 'true' }]\n");
     let number = world.ask("A bad expression", "");
-    world.expect_comment(number, &[IMPLEMENT, "concurrency.group"]).await;
+    world.expect_comment(number, &[IMPLEMENT, ":2:14: error", "github.nope("]).await;
 
     write("on: push\njobs:\n  fix:\n    steps: [{ run: 'true' }]\n");
     let number = world.ask("Not on this event", "");
@@ -124,7 +126,7 @@ async fn a_bad_workflow_beside_a_good_one() {
         World::start(Options::script("echo x > x.txt").file(".cloud-code/other.yml", "on: issues\n")).await;
     let number = world.ask("Do the good one", "");
     world.expect_comment(number, &["✅ **Done.**"]).await;
-    world.expect_comment(number, &[".cloud-code/other.yml: there are no `jobs:`"]).await;
+    world.expect_comment(number, &[".cloud-code/other.yml:1:1: error: a workflow needs `jobs`"]).await;
     world.expect_pull(number).await;
     world.finish().await;
 }
