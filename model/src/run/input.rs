@@ -110,7 +110,7 @@ pub enum Input {
     Cancel {
         /// Who.
         by: String,
-        /// See [`CancelRequest::replaced_by`].
+        /// See [`super::CancelRequest::replaced_by`].
         replaced_by: Option<RunId>,
     },
     /// The comment was posted, or found again.

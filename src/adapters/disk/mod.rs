@@ -1,7 +1,7 @@
 //! Artifacts on the local disk.
 //!
 //! The agent's files lie in its workspace, where a hostile container can put anything at any time: links, pipes, devices,
-//! files that grow while they are read. All such reads go through [`opening`].
+//! files that grow while they are read. All such reads go through `opening`.
 
 mod artifacts;
 pub mod layout;

@@ -1,7 +1,7 @@
 //! Store and queue in one SQL database: SQLite, embedded.
 //!
-//! All writes of this process go through one writer ([`writer`]), which commits many at once; reads use a small pool. The
-//! SQL is of the kind that PostgreSQL takes as well; what is SQLite's own stands in [`database`].
+//! All writes of this process go through one writer (`writer`), which commits many at once; reads use a small pool. The
+//! SQL is of the kind that PostgreSQL takes as well; what is SQLite's own stands in `database`.
 
 mod database;
 mod messages;
