@@ -16,7 +16,7 @@ impl Tmpfs {
     fn mount(dir: PathBuf) -> Option<Self> {
         fs::create_dir_all(&dir).unwrap();
         let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"]).arg(&dir).output();
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=40m", "tmpfs"]).arg(&dir).output();
         match mounted {
             Ok(mounted) if mounted.status.success() => Some(Self(dir)),
             other => {
