@@ -68,6 +68,23 @@ impl Run {
         }
     }
 
+    /// Whether a job's change goes onto the branch of the one that it starts from: where no other job does so too.
+    pub fn goes_on(&self, job: &Job) -> bool {
+        let Some(node) = self.definition(job).and_then(|definition| definition.from.as_deref()) else {
+            return false;
+        };
+        let parent = job.parent.as_deref();
+        let definitions = self.plan_of(parent).into_iter().flat_map(|plan| &plan.jobs);
+        if definitions.filter(|definition| definition.from.as_deref() == Some(node)).count() > 1 {
+            return false;
+        }
+        let start = |job: &Job| self.start_of(job).ok().flatten().map(|(earlier, _)| earlier.key.as_str());
+        let own = start(job);
+        let mut siblings =
+            self.jobs.iter().filter(|other| other.parent.as_deref() == parent && other.node == job.node);
+        siblings.all(|other| other.key == job.key || start(other) != own)
+    }
+
     /// The jobs of a definition that have published a change, in order.
     pub fn candidates(&self, parent: Option<&str>, node: &str) -> Vec<(&Job, &Publication)> {
         let jobs = self.jobs.iter().filter(|job| job.parent.as_deref() == parent && job.node == node);

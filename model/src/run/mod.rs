@@ -14,6 +14,7 @@ mod hold;
 mod input;
 mod job;
 mod outbox;
+pub mod preview;
 mod rerun;
 mod schedule;
 mod state;

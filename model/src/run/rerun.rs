@@ -1,9 +1,9 @@
 //! Running again what is over: all of a run, or only what failed and what depends on it.
 
-use super::job::{Job, JobResult, JobState};
+use super::job::{Job, JobState};
 use super::outbox::Effect;
 use super::schedule::{ask, placeholder, schedule};
-use super::state::{Run, RunStatus};
+use super::state::{Conclusion, Run, RunStatus};
 use jiff::Timestamp;
 use std::collections::HashSet;
 
@@ -16,22 +16,23 @@ pub enum Rerun {
     Failed,
 }
 
+/// Whether a job did not do what it should, forgiven or not.
+fn bad(job: &Job) -> bool {
+    let good = [Conclusion::Success, Conclusion::NoChanges, Conclusion::Skipped];
+    job.conclusion.is_some_and(|conclusion| !good.contains(&conclusion))
+}
+
+impl Run {
+    /// Whether there is anything that [`Rerun::Failed`] runs again.
+    pub fn has_failed_jobs(&self) -> bool {
+        self.jobs.iter().any(|job| job.parent.is_none() && bad(job))
+    }
+}
+
 pub(super) fn rerun(run: &mut Run, what: Rerun, by: String, now: Timestamp) {
     if !run.is_over() {
         return;
     }
-    let bad = |job: &Job| {
-        matches!(job.result(), Some(JobResult::Failure | JobResult::Cancelled))
-            || (job.continue_on_error
-                && !matches!(
-                    job.conclusion,
-                    Some(
-                        super::Conclusion::Success
-                            | super::Conclusion::NoChanges
-                            | super::Conclusion::Skipped
-                    )
-                ))
-    };
     let top = |job: &&Job| job.parent.is_none();
     let failed: HashSet<String> = run
         .jobs
@@ -61,7 +62,7 @@ pub(super) fn rerun(run: &mut Run, what: Rerun, by: String, now: Timestamp) {
         let whole = what == Rerun::All
             || !failed.contains(node)
             || run.jobs.iter().any(|job| job.node == *node && job.inputs != serde_json::Value::Null);
-        if whole { reset_node(run, node) } else { reset_failed(run, node, bad) }
+        if whole { reset_node(run, node) } else { reset_failed(run, node) }
     }
     (run.status, run.conclusion, run.reason, run.finished_at, run.cancel) =
         (RunStatus::Queued, None, None, None, None);
@@ -96,7 +97,7 @@ fn reset_node(run: &mut Run, node: &str) {
     }
 }
 
-fn reset_failed(run: &mut Run, node: &str, bad: impl Fn(&Job) -> bool) {
+fn reset_failed(run: &mut Run, node: &str) {
     for job in &mut run.jobs {
         if job.parent.is_none() && job.node == node && bad(job) {
             *job = afresh(job.clone());

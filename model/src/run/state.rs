@@ -369,9 +369,10 @@ impl Run {
         sum
     }
 
-    /// What was published, if anything was.
+    /// What was published, if anything was: of several changes the last one that has a pull request.
     pub fn publication(&self) -> Option<&Publication> {
-        self.jobs.iter().rev().find_map(|job| job.attempts.last()?.publication.as_ref())
+        let all = || self.jobs.iter().rev().filter_map(Job::publication);
+        all().find(|publication| publication.pull.is_some()).or_else(|| all().next())
     }
 
     /// When this run wants to be looked at next, whatever else happens; `None` when it is over and nothing is left to do.

@@ -6,6 +6,7 @@ mod definition;
 mod finding;
 pub mod plan;
 mod read;
+mod resolve;
 mod sarif;
 mod schema;
 mod suggest;
@@ -20,5 +21,6 @@ pub use definition::{
 };
 pub use finding::{Finding, RULES, Severity};
 pub use read::{WorkflowError, read};
+pub use resolve::environments;
 pub use sarif::sarif;
 pub use token::{PlanError, Token, TokenValue};
