@@ -3,11 +3,11 @@
 use super::launch::Failure;
 use super::{App, handover, prompt, render};
 use crate::ports::{ForgeError, Issue};
-use cloud_code_model::expression::Contexts;
+use cloud_code_model::expression::{Contexts, Value as Computed};
 use cloud_code_model::ids::AttemptId;
 use cloud_code_model::run::{Job, Origin, Run};
 use cloud_code_model::task;
-use cloud_code_model::workflow::Step;
+use cloud_code_model::workflow::{Action, Step};
 use serde_json::Value;
 
 /// The text of `tasking.yaml`.
@@ -116,11 +116,16 @@ impl Steps<'_> {
         }
         let action = match &step.action {
             None => None,
-            Some(action) => Some(Box::new(task::Action {
-                inputs: action.inputs.clone(),
-                outputs: action.outputs.clone(),
-                steps: self.steps(&action.steps, place)?,
-            })),
+            Some(action) => {
+                // For the prompts in it: its inputs, as far as they are known before it runs.
+                let contexts = self.contexts.clone().with("inputs", inputs(step, action, self.contexts));
+                let inner = Steps { contexts: &contexts, ..*self };
+                Some(Box::new(task::Action {
+                    inputs: action.inputs.clone(),
+                    outputs: action.outputs.clone(),
+                    steps: inner.steps(&action.steps, place)?,
+                }))
+            }
         };
         Ok(task::Step {
             id: step.id.clone(),
@@ -138,6 +143,20 @@ impl Steps<'_> {
             action,
         })
     }
+}
+
+fn inputs(step: &Step, action: &Action, contexts: &Contexts) -> Computed {
+    let text = |text: &str| render::text(text, contexts, "").unwrap_or_default();
+    let input = |(name, default): (&String, &Option<String>)| {
+        let given = step.with.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        let value = match given.map(|(_, value)| value) {
+            Some(Value::String(given)) => text(given),
+            Some(given) => given.to_string(),
+            None => default.as_deref().map(text).unwrap_or_default(),
+        };
+        (name.clone(), Value::String(value))
+    };
+    Computed::from(Value::Object(action.inputs.iter().map(input).collect()))
 }
 
 /// The issue with title and text as they stood when the run was triggered: whoever opened it may change them afterwards,

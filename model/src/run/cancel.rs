@@ -3,8 +3,9 @@
 use super::attempt::AttemptState;
 use super::engine::{current, end_attempt, stop};
 use super::job::JobState;
+use super::next::outlives_cancel;
 use super::outbox::StopReason;
-use super::schedule::{end_job, outlives_cancel};
+use super::schedule::end_job;
 use super::state::{CancelRequest, Conclusion, Run};
 use crate::ids::RunId;
 use jiff::Timestamp;

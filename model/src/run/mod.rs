@@ -13,6 +13,7 @@ mod engine;
 mod hold;
 mod input;
 mod job;
+mod next;
 mod outbox;
 pub mod preview;
 mod rerun;
