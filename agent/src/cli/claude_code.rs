@@ -6,6 +6,7 @@ use cloud_code_model::task::{PricedBy, Usage};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::fault::in_short;
 use super::{Cli, End, Event, Failure, FailureKind, Launch, Partial, Reader, Session, Turn, tell_exit};
 use crate::environment::Variables;
 use crate::journal::shorten;
@@ -13,10 +14,6 @@ use crate::journal::shorten;
 pub(super) struct ClaudeCode;
 
 impl Cli for ClaudeCode {
-    fn secret_env(&self) -> &'static [&'static str] {
-        &["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"]
-    }
-
     fn launch(&self, turn: &Turn<'_>) -> Result<Launch, String> {
         // `stream-json` with `-p` needs `--verbose`.
         let mut args: Vec<String> =
@@ -52,10 +49,10 @@ impl Cli for ClaudeCode {
             // Bypassing permissions is refused to the superuser unless it is told that it sits in a sandbox.
             env.insert("IS_SANDBOX".to_owned(), "1".to_owned());
         }
-        Ok(Launch { program: "claude".to_owned(), args, env, prompt_on_stdin: true })
+        Ok(Launch { args, env, prompt_on_stdin: true, keeps_turn_limit: true, ..Launch::of("claude") })
     }
 
-    fn reader(&self) -> Box<dyn Reader> {
+    fn reader(&self, _: &Turn<'_>) -> Box<dyn Reader> {
         Box::new(ClaudeReader::default())
     }
 
@@ -72,6 +69,7 @@ struct ClaudeReader {
     usage: Option<Usage>,
     last_message: Option<String>,
     last_id: Option<String>,
+    model: Option<String>,
     /// The server refuses the credentials: nothing more will come.
     refused: Option<String>,
 }
@@ -230,11 +228,15 @@ impl Reader for ClaudeReader {
                     .or_else(|| self.last_message.clone()),
                 usage: Some(result.usage()),
                 turns: result.num_turns,
+                model: self.model.clone(),
+                ..Partial::default()
             },
             None => Partial {
                 summary: self.last_message.clone(),
                 usage: self.usage,
                 turns: (self.turns > 0).then_some(self.turns),
+                model: self.model.clone(),
+                ..Partial::default()
             },
         }
     }
@@ -243,6 +245,7 @@ impl Reader for ClaudeReader {
 impl ClaudeReader {
     fn assistant(&mut self, record: &Value, emit: &mut dyn FnMut(Event)) {
         let Some(message) = record.get("message") else { return };
+        self.model = message.get("model").and_then(Value::as_str).map(str::to_owned).or(self.model.take());
         // Each block of an answer may come in a record of its own, under one id and with the same usage.
         let id = message.get("id").and_then(Value::as_str).map(str::to_owned);
         let again = id.is_some() && id == self.last_id;
@@ -296,13 +299,6 @@ fn tool_results(record: &Value, emit: &mut dyn FnMut(Event)) {
 
 fn blocks(message: &Value) -> &[Value] {
     message.get("content").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
-}
-
-/// The one input of a tool that says most: a command, a path, a pattern; else all of it.
-fn in_short(input: &Value) -> String {
-    let telling = ["command", "file_path", "path", "pattern", "url", "query", "description"];
-    let text = telling.into_iter().find_map(|name| input.get(name).and_then(Value::as_str));
-    shorten(&text.map_or_else(|| input.to_string(), str::to_owned), 1000)
 }
 
 /// The questions of the tool AskUserQuestion, one a line.

@@ -39,7 +39,12 @@ fn a_turn_with_a_tool() {
     };
     assert_eq!(
         end.known,
-        Partial { summary: Some("All done.".to_owned()), usage: Some(usage), turns: Some(2) }
+        Partial {
+            summary: Some("All done.".to_owned()),
+            usage: Some(usage),
+            turns: Some(2),
+            ..Partial::default()
+        }
     );
 }
 
@@ -136,6 +141,7 @@ fn the_command_line() {
         budget_usd: Some(0.5),
         home: Path::new("/home/x"),
         root: true,
+        variables: &Variables::new(),
     };
     let line = |turn: &Turn<'_>| {
         let launch = ClaudeCode.launch(turn).unwrap();
