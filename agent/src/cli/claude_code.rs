@@ -2,10 +2,13 @@
 //!
 //! Flags, records and error shapes were taken from runs of version 2.1.197 against a scripted server.
 
+use std::path::PathBuf;
+
 use cloud_code_model::task::{PricedBy, Usage};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::claude_spent::{self, ModelTokens, Spent};
 use super::fault::in_short;
 use super::{Cli, End, Event, Failure, FailureKind, Launch, Partial, Reader, Session, Turn, tell_exit};
 use crate::environment::Variables;
@@ -36,7 +39,7 @@ impl Cli for ClaudeCode {
         }
         args.extend(turn.step.args.iter().cloned());
         let mut env: Variables = [
-            ("CLAUDE_CONFIG_DIR", turn.home.join(".claude").display().to_string()),
+            ("CLAUDE_CONFIG_DIR", config_dir(turn).display().to_string()),
             ("DISABLE_TELEMETRY", "1".to_owned()),
             ("DISABLE_ERROR_REPORTING", "1".to_owned()),
             ("DISABLE_AUTOUPDATER", "1".to_owned()),
@@ -52,8 +55,12 @@ impl Cli for ClaudeCode {
         Ok(Launch { args, env, prompt_on_stdin: true, keeps_turn_limit: true, ..Launch::of("claude") })
     }
 
-    fn reader(&self, _: &Turn<'_>) -> Box<dyn Reader> {
-        Box::new(ClaudeReader::default())
+    fn reader(&self, turn: &Turn<'_>) -> Box<dyn Reader> {
+        let before = match turn.session {
+            Session::New(_) => Spent::default(),
+            Session::Resume(id) => claude_spent::before(&config_dir(turn), id),
+        };
+        Box::new(ClaudeReader { before, ..ClaudeReader::default() })
     }
 
     fn install_hint(&self) -> &'static str {
@@ -61,8 +68,15 @@ impl Cli for ClaudeCode {
     }
 }
 
+/// Where it keeps its settings and conversations.
+fn config_dir(turn: &Turn<'_>) -> PathBuf {
+    turn.variable("CLAUDE_CONFIG_DIR").map_or_else(|| turn.home.join(".claude"), PathBuf::from)
+}
+
 #[derive(Default)]
 struct ClaudeReader {
+    /// What the conversation had used before this start.
+    before: Spent,
     result: Option<ResultRecord>,
     /// Turns and tokens counted by hand, for when no result comes.
     turns: u32,
@@ -106,29 +120,23 @@ struct Tokens {
     cache_creation_input_tokens: u64,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct ModelTokens {
-    input_tokens: u64,
-    output_tokens: u64,
-    cache_read_input_tokens: u64,
-    cache_creation_input_tokens: u64,
-}
-
 impl ResultRecord {
-    /// Tokens by model are right even where `usage` is all zeros, as after a spent budget.
-    fn usage(&self) -> Usage {
-        let mut tokens = Tokens::default();
-        for model in self.model_usage.values() {
-            tokens.input_tokens += model.input_tokens;
-            tokens.output_tokens += model.output_tokens;
-            tokens.cache_read_input_tokens += model.cache_read_input_tokens;
-            tokens.cache_creation_input_tokens += model.cache_creation_input_tokens;
-        }
-        if self.model_usage.is_empty() {
-            tokens = self.usage;
-        }
+    /// Tokens by model are right even where `usage` is all zeros, as after a spent budget; they and the cost count from the
+    /// conversation's beginning.
+    fn usage(&self, before: Spent) -> Usage {
+        let tokens = if self.model_usage.is_empty() {
+            self.usage
+        } else {
+            let since = ModelTokens::sum(self.model_usage.values()).since(before.tokens);
+            Tokens {
+                input_tokens: since.input_tokens,
+                output_tokens: since.output_tokens,
+                cache_read_input_tokens: since.cache_read_input_tokens,
+                cache_creation_input_tokens: since.cache_creation_input_tokens,
+            }
+        };
         let cost_usd = self.total_cost_usd.filter(|cost| cost.is_finite() && *cost >= 0.0);
+        let cost_usd = cost_usd.map(|cost| (cost - before.cost_usd).max(0.0));
         Usage {
             input_tokens: tokens.input_tokens.saturating_add(tokens.cache_creation_input_tokens),
             cached_input_tokens: tokens.cache_read_input_tokens,
@@ -226,7 +234,7 @@ impl Reader for ClaudeReader {
                     .clone()
                     .filter(|_| !result.is_error)
                     .or_else(|| self.last_message.clone()),
-                usage: Some(result.usage()),
+                usage: Some(result.usage(self.before)),
                 turns: result.num_turns,
                 model: self.model.clone(),
                 ..Partial::default()

@@ -197,7 +197,7 @@ impl CodexReader {
     fn item(&mut self, item: &Value, begins: bool, emit: &mut dyn FnMut(Event)) {
         let kind = text(item, "type");
         let tool = matches!(kind, "command_execution" | "file_change" | "mcp_tool_call" | "web_search");
-        if (begins || !tool) && matches!(kind, "agent_message" | "reasoning") || (begins && tool) {
+        if matches!(kind, "agent_message" | "reasoning") || (begins && tool) {
             self.speak(emit);
         }
         let failed = text(item, "status") == "failed";

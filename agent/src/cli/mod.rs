@@ -4,6 +4,7 @@
 
 mod aider;
 mod claude_code;
+mod claude_spent;
 mod codex;
 mod fault;
 mod gemini;

@@ -1,10 +1,12 @@
-//! The real programs against the scripted LLM: `CLOUD_CODE_CODEX=/path/to/codex cargo test -p cloud-code-agent --test it real`.
-//! The versions that they were written for are pinned in docker/agents/versions.env.
+//! The real programs in their images against the scripted LLM, which stands outside the container. `tests/run` builds the images
+//! (scripts/build-agents.sh) and sets `CLOUD_CODE_TEST_DOCKER=1`; the programs' versions are pinned in docker/agents/versions.env.
+//! `CLOUD_CODE_TEST_IMAGES` is another beginning of the images' names than `cloud-code-agent-`.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use cloud_code_forge::llm::{LlmServer, Turn};
+use cloud_code_forge::llm::{LlmServer, Script, Turn};
 use cloud_code_model::task::{Conclusion, PricedBy};
 
 use crate::harness::{Lab, Left};
@@ -12,8 +14,6 @@ use crate::harness::{Lab, Left};
 /// A real program, and how it is led to the scripted LLM.
 struct Real {
     cli: &'static str,
-    /// The variable that names the program.
-    variable: &'static str,
     model: &'static str,
     /// Variables of base URL and key, and what follows the server's root in the base URL.
     base: (&'static str, &'static str),
@@ -33,9 +33,18 @@ fn by_text() -> Turn {
     Turn::write("fixed.txt", "fixed\n")
 }
 
+const CLAUDE_CODE: Real = Real {
+    cli: "claude-code",
+    model: "claude-sonnet-4-5",
+    base: ("ANTHROPIC_BASE_URL", ""),
+    key: "ANTHROPIC_API_KEY",
+    with: "",
+    change: by_command,
+    priced_by: PricedBy::Cli,
+};
+
 const CODEX: Real = Real {
     cli: "codex",
-    variable: "CLOUD_CODE_CODEX",
     model: "gpt-5",
     base: ("OPENAI_BASE_URL", "/v1"),
     key: "OPENAI_API_KEY",
@@ -46,7 +55,6 @@ const CODEX: Real = Real {
 
 const GEMINI: Real = Real {
     cli: "gemini",
-    variable: "CLOUD_CODE_GEMINI",
     model: "gemini-2.5-pro",
     base: ("GOOGLE_GEMINI_BASE_URL", ""),
     key: "GEMINI_API_KEY",
@@ -57,7 +65,6 @@ const GEMINI: Real = Real {
 
 const OPENCODE: Real = Real {
     cli: "opencode",
-    variable: "CLOUD_CODE_OPENCODE",
     model: "anthropic/claude-sonnet-4-5",
     base: ("ANTHROPIC_BASE_URL", ""),
     key: "ANTHROPIC_API_KEY",
@@ -68,7 +75,6 @@ const OPENCODE: Real = Real {
 
 const AIDER: Real = Real {
     cli: "aider",
-    variable: "CLOUD_CODE_AIDER",
     model: "openai/gpt-4o",
     base: ("OPENAI_BASE_URL", "/v1"),
     key: "OPENAI_API_KEY",
@@ -78,13 +84,18 @@ const AIDER: Real = Real {
 };
 
 impl Real {
-    /// The program; None, said aloud, where it is not named.
-    fn program(&self) -> Option<String> {
-        let program = std::env::var(self.variable).ok();
-        if program.is_none() {
-            let _ = writeln!(std::io::stderr(), "skipped: {} does not name a program", self.variable);
+    /// The image; None, said aloud, where there is no Docker to test with. CI may not skip.
+    fn image(&self) -> Option<String> {
+        if std::env::var("CLOUD_CODE_TEST_DOCKER").as_deref() != Ok("1") {
+            assert!(
+                std::env::var("CI").as_deref() != Ok("true"),
+                "CI has to run the real programs: set CLOUD_CODE_TEST_DOCKER=1"
+            );
+            let _ = writeln!(std::io::stderr(), "skipped: needs Docker; set CLOUD_CODE_TEST_DOCKER=1");
+            return None;
         }
-        program
+        let prefix = std::env::var("CLOUD_CODE_TEST_IMAGES").unwrap_or("cloud-code-agent-".to_owned());
+        Some(format!("{prefix}{}:latest", self.cli))
     }
 
     fn step(&self, id: &str, more: &str) -> String {
@@ -94,18 +105,18 @@ impl Real {
         )
     }
 
-    fn run(&self, program: &str, turns: Vec<Turn>, steps: &str, more: &str) -> (Lab, Left, LlmServer) {
+    fn run(&self, image: &str, turns: Vec<Turn>, steps: &str, more: &str) -> (Lab, Left, LlmServer) {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let server = runtime.block_on(LlmServer::start(turns)).unwrap();
-        let url = format!("{}{}", server.url(), self.base.1);
+        // Containers do not reach loopback.
+        let any = SocketAddr::from(([0, 0, 0, 0], 0));
+        let server = runtime.block_on(LlmServer::bind(any, vec![Script { when: None, turns }])).unwrap();
+        let url = format!("http://host.docker.internal:{}{}", server.address().port(), self.base.1);
         let lab = Lab::new()
             .env("CLOUD_CODE_SECRETS", self.key)
             .env(self.key, "sk-scripted-0123456789")
             .env(self.base.0, &url);
-        let link = lab.beside("bin").join(self.cli);
-        std::os::unix::fs::symlink(program, link).unwrap();
-        let left = lab.run(steps, more);
+        let left = lab.run_in(image, steps, more);
         runtime.shutdown_timeout(Duration::from_secs(1));
         if let Ok(folder) = std::env::var("CLOUD_CODE_KEEP") {
             self.keep(&lab, &left, &folder);
@@ -128,10 +139,10 @@ fn served(server: &LlmServer) -> Vec<(Option<usize>, u16)> {
 }
 
 fn a_change_then_a_second_turn_in_the_same_session(real: &Real) {
-    let Some(program) = real.program() else { return };
+    let Some(image) = real.image() else { return };
     let steps = real.step("fix", "") + &real.step("more", ", session: '${{ steps.fix.outputs.session }}'");
     let turns = vec![(real.change)(), Turn::text("I mended it."), Turn::text("And once more.")];
-    let (lab, left, server) = real.run(&program, turns, &steps, "");
+    let (lab, left, server) = real.run(&image, turns, &steps, "");
     left.expect(Conclusion::Success);
     let changes = left.report.tasks[0].changes.as_ref().unwrap();
     assert_eq!(changes.files, 1, "{:?}", lab.files(&changes.head));
@@ -156,28 +167,29 @@ fn a_change_then_a_second_turn_in_the_same_session(real: &Real) {
 }
 
 fn faults_pass(real: &Real) {
-    let Some(program) = real.program() else { return };
+    let Some(image) = real.image() else { return };
     let limited = Turn::RateLimited { retry_after: 1 };
     let turns = vec![Turn::Overloaded, limited, Turn::DropStream, (real.change)(), Turn::text("Mended.")];
-    let (_, left, server) = real.run(&program, turns, &real.step("fix", ""), "");
+    let (_, left, server) = real.run(&image, turns, &real.step("fix", ""), "");
     left.expect(Conclusion::Success);
     let served = served(&server);
     assert!(served.contains(&(Some(1), 429)) && served.contains(&(Some(2), 200)), "{served:?}");
 }
 
 fn a_bad_key_is_told_and_not_tried_again(real: &Real) {
-    let Some(program) = real.program() else { return };
-    let (_, left, server) = real.run(&program, vec![Turn::Unauthorized; 20], &real.step("fix", ""), "");
+    let Some(image) = real.image() else { return };
+    let (_, left, server) = real.run(&image, vec![Turn::Unauthorized; 20], &real.step("fix", ""), "");
     left.expect(Conclusion::Failure);
-    assert!(left.message().contains("API key"), "{}", left.message());
+    let told = ["API key", "refuses the credentials"].iter().any(|words| left.message().contains(words));
+    assert!(told, "{}", left.message());
     assert!(served(&server).len() <= 6, "the CLI's own tries, once: {:?}", served(&server));
 }
 
 fn a_server_that_never_answers(real: &Real) {
-    let Some(program) = real.program() else { return };
+    let Some(image) = real.image() else { return };
     let turns = vec![(real.change)(), Turn::Hang { seconds: 3600 }];
     let turns = if real.cli == "aider" { turns[1..].to_vec() } else { turns };
-    let (_, left, _) = real.run(&program, turns, &real.step("fix", ""), "limits: { silence-minutes: 0.5 }");
+    let (_, left, _) = real.run(&image, turns, &real.step("fix", ""), "limits: { silence-minutes: 0.3 }");
     left.expect(Conclusion::TimedOut);
     assert!(left.message().contains("it said nothing for"), "{}", left.message());
     assert_eq!(left.report.salvaged, real.cli != "aider");
@@ -198,4 +210,4 @@ macro_rules! real {
     )* };
 }
 
-real!(codex: CODEX, gemini: GEMINI, opencode: OPENCODE, aider: AIDER);
+real!(claude_code: CLAUDE_CODE, codex: CODEX, gemini: GEMINI, opencode: OPENCODE, aider: AIDER);
