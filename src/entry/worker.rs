@@ -175,7 +175,10 @@ async fn handle(shared: &Shared, message: &Leased) -> Outcome {
                 return Outcome::Never("not the id of a run".to_owned());
             };
             let lock = shared.lock(&id);
-            let _only = lock.lock().await;
+            // Another handler is at it: to wait for it here would take a place from other runs.
+            let Ok(_only) = lock.try_lock() else {
+                return Outcome::Later(Duration::from_millis(500), "this worker is at it".to_owned());
+            };
             match effects::advance(&shared.app, &id).await {
                 Ok(Advanced::Idle) => Ok(()),
                 Ok(Advanced::Again) => {

@@ -113,7 +113,7 @@ fn reason_no_workflow() -> &'static str {
 
 async fn cancel_all(app: &App, delivery: &Delivery, trigger: &Trigger) -> Result<Vec<RunId>, AppError> {
     let mut cancelled = Vec::new();
-    for id in app.store.active(10_000).await? {
+    for id in app.store.active_on(&trigger.repository.full_name(), trigger.number).await? {
         let run = match app.store.load(&id).await {
             Err(error @ StoreError::Corrupt(_)) => {
                 tracing::error!(run = %id, %error, "a run could not be read");
@@ -122,9 +122,7 @@ async fn cancel_all(app: &App, delivery: &Delivery, trigger: &Trigger) -> Result
             other => other?.map(|stored| stored.run),
         };
         let Some(run) = run else { continue };
-        let here = run.repository.full_name().eq_ignore_ascii_case(&trigger.repository.full_name())
-            && run.subject.number == trigger.number;
-        if here && was_there(&run, delivery) {
+        if was_there(&run, delivery) {
             cancel::cancel(app, &id, &trigger.actor).await?;
             cancelled.push(id);
         }
