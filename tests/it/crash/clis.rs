@@ -9,7 +9,7 @@ use cloud_code_forge::llm::Turn;
 const KEY: &str = "sk-test-0123456789-abcdefghij-KLMNOP";
 
 /// A label becomes a pull request, with what it cost, and the key is nowhere.
-async fn makes_a_pull_request(with: &str, key: &str, base: (&str, &str), change: Turn) {
+async fn makes_a_pull_request(with: &str, key: &str, base: (&str, &str), turns: Vec<Turn>) {
     if !wanted() {
         return;
     }
@@ -17,7 +17,6 @@ async fn makes_a_pull_request(with: &str, key: &str, base: (&str, &str), change:
         "name: implement\non:\n  issues: {{ types: [labeled] }}\njobs:\n  implement:\n    timeout-minutes: 5\n    steps:\n      \
          - uses: agent\n        with: {{ {with} }}\n      - run: test \"$(sh greet.sh Ada)\" = 'hello, Ada'\n"
     );
-    let turns = vec![change, Turn::text("The greeting takes a name now.")];
     let (mut world, llm) = world_with(&workflow, (key, KEY), base, turns).await;
     let number = world.labelled_issue();
     world.labelled(number, "cloud-code:done").await;
@@ -41,8 +40,9 @@ async fn makes_a_pull_request(with: &str, key: &str, base: (&str, &str), change:
     key_is_nowhere(&world, number, KEY);
 }
 
-fn by_command() -> Turn {
-    Turn::bash("printf '%s\\n' '#!/bin/sh' 'echo \"hello, ${1:-world}\"' > greet.sh")
+fn by_command() -> Vec<Turn> {
+    let change = Turn::bash("printf '%s\\n' '#!/bin/sh' 'echo \"hello, ${1:-world}\"' > greet.sh");
+    vec![change, Turn::text("The greeting takes a name now.")]
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,7 +65,9 @@ async fn opencode() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn aider() {
-    let with = "cli: aider, model: openai/gpt-4o, args: [--edit-format, whole]";
+    let with = "cli: aider, model: openai/gpt-4o, args: --edit-format whole";
     let change = Turn::write("greet.sh", "#!/bin/sh\necho \"hello, ${1:-world}\"\n");
-    makes_a_pull_request(with, "OPENAI_API_KEY", ("OPENAI_BASE_URL", "/v1"), change).await;
+    // An answer that names a file of which it had not seen the text is asked for again, with the text.
+    let turns = vec![change.clone(), change];
+    makes_a_pull_request(with, "OPENAI_API_KEY", ("OPENAI_BASE_URL", "/v1"), turns).await;
 }
