@@ -172,7 +172,10 @@ mod tests {
     async fn an_effect_without_an_end_is_a_failed_try_and_holds_its_claim_until_then() {
         let renewed = std::cell::Cell::new(0);
         let hangs = std::future::pending::<Result<(), AppError>>();
-        let renew = || std::future::ready(renewed.set(renewed.get() + 1));
+        let renew = || {
+            renewed.set(renewed.get() + 1);
+            std::future::ready(())
+        };
         let (limit, every) = (Duration::from_millis(300), Duration::from_millis(1));
         assert!(limited(limit, every, renew, hangs).await.unwrap_err().may_heal());
         assert!(renewed.get() >= 3, "{}", renewed.get());
