@@ -87,7 +87,8 @@ impl Tone {
             (Some("needs_input" | "action_required"), _) => Self::Attention,
             (Some("no_changes" | "cancelled" | "skipped" | "neutral"), _) => Self::Neutral,
             (Some(_), _) => Self::Bad,
-            (None, "queued") => Self::Waiting,
+            (None, "queued" | "blocked" | "ready" | "environment" | "concurrency") => Self::Waiting,
+            (None, state) if state.starts_with("waiting") => Self::Waiting,
             (None, "completed" | "done") => Self::Neutral,
             (None, _) => Self::Active,
         }

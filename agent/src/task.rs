@@ -32,11 +32,13 @@ pub(crate) struct TaskState<'a> {
     /// What every step inherits.
     base: Variables,
     /// The task's `env`, and what steps added through GITHUB_ENV.
-    env: IndexMap<String, String>,
+    pub(crate) env: IndexMap<String, String>,
     path: Vec<String>,
-    contexts: Contexts,
+    pub(crate) contexts: Contexts,
     /// The context `steps`.
-    steps: Map<String, Value>,
+    pub(crate) steps: Map<String, Value>,
+    /// Steps that were begun, those of actions too.
+    pub(crate) begun: usize,
     pub(crate) status: JobStatus,
     pub(crate) deadline: Option<Instant>,
     pub(crate) timed_out: bool,
@@ -106,6 +108,7 @@ impl<'a> TaskState<'a> {
             path: Vec::new(),
             contexts: contexts(agent, task),
             steps: Map::new(),
+            begun: 0,
             status: JobStatus::Success,
             deadline,
             timed_out: false,

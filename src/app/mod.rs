@@ -7,6 +7,8 @@
 pub mod cancel;
 pub mod effects;
 mod error;
+pub mod groups;
+mod handover;
 pub mod intake;
 pub mod launch;
 mod prompt;
@@ -15,6 +17,7 @@ mod render;
 pub mod report;
 pub mod settings;
 pub mod sweep;
+mod tasking;
 pub mod tell;
 pub mod update;
 pub mod watch;

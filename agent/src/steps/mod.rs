@@ -1,6 +1,7 @@
 //! One step: whether it runs, with what, and what came of it.
 
 mod agent;
+mod composite;
 mod run;
 mod sink;
 
@@ -117,14 +118,9 @@ async fn perform(
     *title = resolved.title();
     state.agent.journal.say(&format!("##[group]{title}"));
     *forgiven = resolved.continue_on_error == Some(Dynamic::Value(true));
-    let mut result = match resolved.kind() {
-        Err(error) => StepResult::failure(error.to_string()),
-        Ok(StepKind::Checkout) => {
-            state.agent.journal.log("the workspace is checked out already");
-            StepResult::new(StepConclusion::Success)
-        }
-        Ok(StepKind::Run(script)) => run::run(state, &settings, &script).await,
-        Ok(StepKind::Agent(agent)) => agent::run(state, &settings, &agent).await,
+    let mut result = match &resolved.action {
+        Some(action) => composite::run(state, &settings, &resolved, action).await,
+        None => plain(state, &settings, &resolved).await,
     };
     let taken = settings.files.answers().and_then(|answers| state.take(answers, &mut result));
     if let Err(error) = taken {
@@ -136,12 +132,29 @@ async fn perform(
     result
 }
 
+async fn plain(state: &mut TaskState<'_>, settings: &Settings, resolved: &Step) -> StepResult {
+    match resolved.kind() {
+        Err(error) => StepResult::failure(error.to_string()),
+        Ok(StepKind::Checkout) => {
+            state.agent.journal.log("the workspace is checked out already");
+            StepResult::new(StepConclusion::Success)
+        }
+        Ok(StepKind::Run(script)) => run::run(state, settings, &script).await,
+        Ok(StepKind::Agent(agent)) => agent::run(state, settings, &agent).await,
+    }
+}
+
 /// Replaces expressions and makes the step's files.
-fn prepare(state: &TaskState<'_>, number: usize, step: &Step) -> Result<(Step, Settings), String> {
+fn prepare(state: &mut TaskState<'_>, number: usize, step: &Step) -> Result<(Step, Settings), String> {
     let mut scope = state.scope();
     let mut variables = state.variables(&mut scope, step)?;
-    let resolved = scope.resolve(step)?;
-    let folder = state.agent.temporary.path().join(format!("{}-{}", state.index, number));
+    let mut resolved = scope.resolve(step)?;
+    if resolved.action.is_some() {
+        resolved.env = scope.variables(&step.env)?;
+    }
+    // Several steps of an action share a number.
+    state.begun += 1;
+    let folder = state.agent.temporary.path().join(format!("{}-{}-{}", state.index, number, state.begun));
     let files = std::fs::create_dir(&folder)
         .and_then(|()| StepFiles::create(folder))
         .map_err(|error| format!("the step's files cannot be made: {error}"))?;

@@ -14,7 +14,7 @@ mod validate;
 pub use reporting::{
     Changes, Conclusion, PricedBy, Report, ReportError, Status, StepConclusion, StepReport, TaskReport, Usage,
 };
-pub use step::{AgentStep, Dynamic, RunStep, Step, StepError, StepKind};
+pub use step::{Action, AgentStep, Dynamic, RunStep, Step, StepError, StepKind};
 pub use tasking::{Author, Limits, Repository, Task, Tasking, TaskingError};
 
 /// The one version of both files that this build reads and writes.

@@ -95,6 +95,29 @@ fn cost(page: &mut Html, usage: &ApiUsage) {
 
 fn job(page: &mut Html, run: &ApiRun, job: &ApiJob, now: Timestamp) {
     page.raw("<h2>").text(&job.name).raw("</h2>\n");
+    if job.attempts.is_empty() {
+        page.raw("<p>");
+        badge(page, waits(job), job.conclusion.as_deref());
+        page.raw("</p>\n");
+    }
+    if let Some(environment) = &job.environment {
+        page.raw("<p>Environment <code>").text(&environment.name).raw("</code>");
+        match &environment.approved_by {
+            Some(who) => {
+                page.raw(", approved by ").text(who);
+            }
+            None if !environment.reviewers.is_empty() => {
+                page.raw(", to be approved by ").text(environment.reviewers.join(" or "));
+            }
+            None => {}
+        }
+        page.raw("</p>\n");
+    }
+    if let Some(reason) =
+        job.reason.as_ref().filter(|reason| job.attempts.is_empty() && Some(*reason) != run.reason.as_ref())
+    {
+        page.raw("<p class=\"reason\">").text(reason).raw("</p>\n");
+    }
     for attempt in job.attempts.iter().rev() {
         page.raw("<section><h3>");
         badge(page, &attempt.state, attempt.conclusion.as_deref());
@@ -106,6 +129,9 @@ fn job(page: &mut Html, run: &ApiRun, job: &ApiJob, now: Timestamp) {
             page.raw("<p class=\"reason\">").text(reason).raw("</p>\n");
         }
         steps(page, attempt);
+        if let Some(publication) = attempt.publication.as_ref().filter(|_| run.jobs.len() > 1) {
+            published(page, publication);
+        }
         if attempt.salvaged {
             page.raw("<p>The change is what was there when the attempt was cut short.</p>\n");
         }
@@ -117,6 +143,18 @@ fn job(page: &mut Html, run: &ApiRun, job: &ApiJob, now: Timestamp) {
         let key: String = form_urlencoded::byte_serialize(job.key.as_bytes()).collect();
         let address = format!("/runs/{}/logs?job={key}&attempt={}", run.id, attempt.number);
         page.raw("<p>").link(&address, "Log").raw("</p></section>\n");
+    }
+}
+
+/// What a job without an attempt waits for, in words.
+fn waits(job: &ApiJob) -> &'static str {
+    match job.state.as_str() {
+        "blocked" => "waiting for other jobs",
+        "ready" => "waiting for its turn",
+        "environment" => "waiting at its environment",
+        "concurrency" => "waiting for its concurrency group",
+        "calling" => "in_progress",
+        _ => "queued",
     }
 }
 
