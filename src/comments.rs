@@ -4,7 +4,7 @@
 //! of ours can be forged, and nothing is longer than the forge takes.
 
 use crate::ports::Change;
-use crate::words::{duration, money, plural, thousands};
+use crate::words::{blocked, duration, money, plural, thousands};
 use cloud_code_model::ids::RunId;
 use cloud_code_model::run::{Attempt, AttemptState, Conclusion, Publication, Run, RunStatus, Usage};
 use std::fmt::Write;
@@ -86,6 +86,9 @@ pub fn run_comment(run: &Run, public_url: Option<&str>) -> String {
                 };
                 let _ = writeln!(out, "- {mark} {}", quiet_line(&step.name, 100));
             }
+        }
+        if let Some(line) = blocked(&report.blocked_hosts) {
+            let _ = writeln!(out, "\n{}", quiet(&line));
         }
     }
     let _ = writeln!(out, "\n<sub>{}</sub>", footer(run, public_url));

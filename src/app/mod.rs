@@ -9,6 +9,7 @@ pub mod effects;
 mod error;
 pub mod intake;
 pub mod launch;
+mod network;
 mod prompt;
 pub mod publish;
 mod render;

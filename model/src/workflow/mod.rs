@@ -17,6 +17,7 @@ pub use read::{WorkflowError, read};
 pub use sarif::sarif;
 pub use trigger::{EventKind, is_started_by};
 
+use crate::network::JobNetwork;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -62,6 +63,9 @@ pub struct Job {
     pub budget_usd: Option<f64>,
     /// How often it may be tried again when its runner is lost (`retries:`, our extension).
     pub retries: u32,
+    /// Which way out it has (`network:`, our extension); `None` leaves it to the server.
+    #[serde(default)]
+    pub network: Option<JobNetwork>,
     /// `env:`, the workflow's merged in.
     pub env: IndexMap<String, String>,
     /// In the order of the file.

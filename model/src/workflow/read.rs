@@ -4,6 +4,7 @@ use super::check::{self, Outcome};
 use super::finding::{Finding, Severity};
 use super::yaml::{Limits, Node, Position, Value};
 use super::{Concurrency, Job, Step, Workflow};
+use crate::network::JobNetwork;
 use indexmap::IndexMap;
 use std::sync::Arc;
 
@@ -132,6 +133,7 @@ impl Reader<'_> {
             timeout_minutes: self.number(job, "timeout-minutes").unwrap_or(Job::DEFAULT_TIMEOUT_MINUTES),
             budget_usd: self.number(job, "budget-usd"),
             retries: self.number(job, "retries").unwrap_or(0.0) as u32,
+            network: job.get("network").map(network),
             env,
             steps: steps.iter().map(|step| self.step(step)).collect(),
         }
@@ -210,6 +212,16 @@ fn texts(node: Option<&Arc<Node>>) -> IndexMap<String, String> {
     let entries = node.map_or(&[][..], |node| node.entries());
     let pair = |entry: &super::yaml::Entry| Some((entry.key.text()?, entry.value.text()?));
     entries.iter().filter_map(pair).collect()
+}
+
+/// `none`, or `{ mode: restricted, allow: [pypi] }`. A mode that is none is told already.
+fn network(node: &Arc<Node>) -> JobNetwork {
+    let mode = text(node, "mode").or_else(|| node.text()).unwrap_or_default();
+    let allow = node.get("allow").map_or(&[][..], |allow| allow.items());
+    JobNetwork {
+        mode: mode.parse().unwrap_or_default(),
+        allow: allow.iter().filter_map(|entry| entry.text()).collect(),
+    }
 }
 
 fn events(on: &Arc<Node>) -> IndexMap<String, Vec<String>> {
