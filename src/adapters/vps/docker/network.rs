@@ -262,6 +262,7 @@ pub(super) async fn remove(
     config: &DockerConfig,
     attempt: &AttemptId,
 ) -> Result<(), RunnerError> {
+    let network = attempt.name();
     let name = proxy_name(attempt);
     let proxy = async {
         match docker.inspect_container(&name, None).await {
@@ -281,7 +282,7 @@ pub(super) async fn remove(
             Err(error) => Err(mapped(error)),
         }
     };
-    let (proxy, networks) = tokio::join!(proxy, named(docker, &attempt.name()));
+    let (proxy, networks) = tokio::join!(proxy, named(docker, &network));
     proxy?;
     for network in networks?.iter().filter(|network| is_ours(network, config)) {
         remove_network(docker, network).await?;
