@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::config::{AgentConfig, ConfigError};
 use crate::environment;
 use crate::journal::Journal;
+use crate::network;
 use crate::reporter::{ReportWriteError, Reporter};
 use crate::stop::{Signals, Stop, Urgency};
 use crate::task;
@@ -124,6 +125,7 @@ impl Agent {
     }
 
     async fn work(&self, mut tasking: Tasking) -> Result<(), AgentError> {
+        network::await_proxy(self).await;
         let mut begun = 0;
         loop {
             while begun < tasking.tasks.len() && !self.stop.is_asked() {
@@ -140,6 +142,7 @@ impl Agent {
         if let Some(trouble) = self.journal.trouble() {
             message = Some(message.map_or(trouble.clone(), |message| format!("{message} ({trouble})")));
         }
+        let blocked_hosts = network::blocked_hosts(self).await;
         self.journal.say(&format!("finished: {}", words(conclusion)));
         Ok(self.reporter.close(&self.journal.masker(), |report| {
             report.salvaged |= conclusion != Conclusion::Success
@@ -151,6 +154,7 @@ impl Agent {
             report.status = Status::Completed;
             report.conclusion = Some(conclusion);
             report.message = message;
+            report.blocked_hosts = blocked_hosts;
         })?)
     }
 

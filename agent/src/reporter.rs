@@ -59,6 +59,7 @@ impl Reporter {
             conclusion: None,
             message: None,
             salvaged: false,
+            blocked_hosts: Vec::new(),
             tasks: Vec::new(),
         };
         Reporter { workspace, report: RefCell::new(report), completed_before }

@@ -4,6 +4,7 @@ use super::{ConfigError, Environment};
 use crate::app::Settings;
 use crate::ports::Limits;
 use cloud_code_model::cli;
+use cloud_code_model::network::AllowList;
 use cloud_code_model::policy::ChangePolicy;
 use cloud_code_model::run::Timing;
 
@@ -95,6 +96,8 @@ impl AgentsConfig {
             budget_usd: env.number("BUDGET_USD", 0.01..=1_000_000.0)?,
             silence_minutes: env.number("SILENCE_MINUTES", 0.01..=50_400.0)?.unwrap_or(10.0),
             agent_env: cli_names.filter_map(|name| Some(((*name).to_owned(), env.get(name)?))).collect(),
+            network: env.parsed("NETWORK", "`none`, `restricted` or `open`")?.unwrap_or_default(),
+            network_allow: network_allow(env)?,
             launch_tries: env.parsed("LAUNCH_TRIES", positive)?.unwrap_or(6).max(1),
             ..Settings::default()
         };
@@ -109,6 +112,20 @@ impl AgentsConfig {
             settings,
         })
     }
+}
+
+/// Presets and patterns, and the hosts of the addresses that CLIs are given.
+fn network_allow(env: &Environment) -> Result<AllowList, ConfigError> {
+    let mut allow = AllowList::default();
+    allow
+        .add_operators(env.list("NETWORK_ALLOW"))
+        .map_err(|error| ConfigError { variable: "NETWORK_ALLOW", problem: error.to_string() })?;
+    let settings = cli::ALL.iter().flat_map(|cli| cli.settings);
+    for url in settings.filter(|name| name.ends_with("_BASE_URL")).filter_map(|name| env.get(name)) {
+        allow.add_url(&url);
+    }
+    allow.dedup();
+    Ok(allow)
 }
 
 /// A folder or file as [`ChangePolicy::protected`] has it. One that no path of a repository can lie in would protect nothing.

@@ -3,6 +3,7 @@
 use super::secrets::SecretText;
 use async_trait::async_trait;
 use cloud_code_model::ids::AttemptId;
+use cloud_code_model::network::AllowList;
 use jiff::Timestamp;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,6 +27,18 @@ impl Default for Limits {
     }
 }
 
+/// Which way out a container has.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Network {
+    /// None at all.
+    None,
+    /// To what the list names, by a proxy that finds out what was refused.
+    Restricted(AllowList),
+    /// Whatever the runner's network reaches.
+    #[default]
+    Open,
+}
+
 /// What to start.
 #[derive(Debug, Clone)]
 pub struct Launch {
@@ -43,6 +56,8 @@ pub struct Launch {
     pub secrets: Vec<(String, SecretText)>,
     /// What it may take.
     pub limits: Limits,
+    /// Its way out. Runners that do not confine are only ever asked for [`Network::Open`].
+    pub network: Network,
 }
 
 /// How a container stands.
@@ -108,6 +123,11 @@ impl RunnerError {
 pub trait Runner: Send + Sync {
     /// `docker`, `process`, `ecs`.
     fn name(&self) -> &'static str;
+
+    /// Whether it can keep a container from the network.
+    fn confines(&self) -> bool {
+        false
+    }
 
     /// Starts the attempt, or finds that it has been started, also when it has ended since. Returns what the runner calls it.
     async fn launch(&self, launch: &Launch) -> Result<String, RunnerError>;

@@ -16,6 +16,8 @@ impl Report {
         if let Some(message) = &self.message {
             validate::text("message", message, 16 * 1024)?;
         }
+        validate::count("blocked-hosts", self.blocked_hosts.len(), 1000)?;
+        self.blocked_hosts.iter().try_for_each(|host| validate::text("blocked-hosts", host, 1024))?;
         concluded("", self.status, self.conclusion.is_some())?;
         validate::count("tasks", self.tasks.len(), 100)?;
         self.tasks.iter().enumerate().try_for_each(|(index, task)| task.check(&format!("tasks[{index}].")))

@@ -33,6 +33,9 @@ pub struct Report {
     /// The changes are what was saved of work that did not come to its end.
     #[serde(default)]
     pub salvaged: bool,
+    /// Hosts, with their ports where those are unusual, that the job's proxy did not let it reach. Each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocked_hosts: Vec<String>,
     /// One for each task that was begun, in order.
     #[serde(default)]
     pub tasks: Vec<TaskReport>,
