@@ -85,7 +85,8 @@ fn no_arrow_is_turned_round() {
         ("src/adapters/vps/sql/", &["adapters::vps::sql", "ports"]),
         ("src/adapters/vps/docker/", &["adapters::vps::docker", "ports"]),
         ("src/adapters/vps/process/", &["adapters::vps::process", "ports"]),
-        ("src/adapters/vps/git/", &["adapters::vps::git", "ports"]),
+        ("src/adapters/git/", &["adapters::git", "ports"]),
+        ("src/adapters/aws/", &["adapters::aws", "ports"]),
         ("src/adapters/vps/", &["adapters::vps", "ports"]),
         (
             "src/entry/vps/",

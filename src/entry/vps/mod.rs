@@ -11,9 +11,9 @@ pub use serve::{Server, ServerOptions};
 pub use take_over::{Held, TakeOverError, take_over};
 
 use crate::adapters::disk::DiskArtifacts;
+use crate::adapters::git::{GitWorkspaces, WorkspaceConfig};
 use crate::adapters::github::{self, GitHubForge};
 use crate::adapters::vps::docker::{DockerConfig, DockerRunner};
-use crate::adapters::vps::git::{GitWorkspaces, WorkspaceConfig};
 use crate::adapters::vps::process::ProcessRunner;
 use crate::adapters::vps::sealed::{SealedFile, SealingKey};
 use crate::adapters::vps::sql::Database;
@@ -96,11 +96,15 @@ fn runner(agents: &AgentsConfig, data_dir: &Path) -> anyhow::Result<(Arc<dyn Run
             docker.network.clone_from(&agents.docker_network);
             docker.extra_hosts.clone_from(&agents.docker_extra_hosts);
             let owner = rustix::process::geteuid().is_root().then_some(docker.user);
-            let config = WorkspaceConfig { owner, objects_inside: Some(PathBuf::from(OBJECTS_INSIDE)) };
+            let config = WorkspaceConfig {
+                owner,
+                objects_inside: Some(PathBuf::from(OBJECTS_INSIDE)),
+                ..WorkspaceConfig::default()
+            };
             (Arc::new(DockerRunner::connect(docker)), Arc::new(GitWorkspaces::new(data_dir, config)))
         }
         RunnerKind::Process => {
-            let config = WorkspaceConfig { owner: None, objects_inside: None };
+            let config = WorkspaceConfig::default();
             let runner = ProcessRunner::new(agent_command()?, data_dir.join("processes"));
             (Arc::new(runner), Arc::new(GitWorkspaces::new(data_dir, config)))
         }

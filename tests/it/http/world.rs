@@ -7,8 +7,8 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use cloud_code::adapters::memory::{ManualClock, MemoryArtifacts, MemoryQueue, MemoryStore};
 use cloud_code::http::{Cancel, CancelOutcome, Health, HttpParts, HttpState, PartHealth, router};
 use cloud_code::ports::{
-    Artifact, Artifacts, Clock, Delivery, Depth, Lane, Leased, Pushed, Queue, QueueError, Receipt, Saved,
-    SecretText, Store, StoreError,
+    Artifact, Artifacts, Clock, DeadLetter, Delivery, Depth, Lane, Leased, Pushed, Queue, QueueError,
+    Receipt, Saved, SecretText, Store, StoreError,
 };
 use cloud_code_model::ids::RunId;
 use cloud_code_model::run::{
@@ -328,6 +328,14 @@ impl Queue for FullQueue {
         full()
     }
     async fn prune(&self) -> Result<u64, QueueError> {
+        full()
+    }
+
+    async fn dead(&self, _lane: Lane, _limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
+        full()
+    }
+
+    async fn replay(&self, _lane: Lane, _key: &str) -> Result<bool, QueueError> {
         full()
     }
 }

@@ -57,6 +57,7 @@ impl Desk {
             image: String::new(),
             workspace,
             objects: None,
+            fetch: None,
             env: Vec::new(),
             secrets: Vec::new(),
             limits: Limits { memory_bytes: 256 << 20, cpus: 1.0, pids: 100, tmpfs_bytes: 16 << 20 },

@@ -1,0 +1,5 @@
+//! AWS, as moto stands in for it: one process for all tests of this binary, started by the first that needs it.
+
+mod world;
+
+pub(crate) use world::{Aws, REGION};
