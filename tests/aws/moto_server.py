@@ -24,7 +24,7 @@ from datetime import datetime, timezone
 from urllib.parse import parse_qs, unquote
 
 from moto.ec2.models import ec2_backends
-from moto.ecs.models import ecs_backends
+from moto.ecs.models import EC2ContainerServiceBackend, ecs_backends
 from moto.moto_api._internal import moto_random  # noqa: F401  (loads the API's models)
 from moto.moto_api import state_manager
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -40,6 +40,8 @@ def quick_wait(self, timeout):
 
 
 sqs_models.Queue.wait_for_messages = quick_wait
+# A Fargate task's containers need no memory of their own; moto counts it.
+EC2ContainerServiceBackend._calculate_task_resource_requirements = lambda self, definition: {"CPU": 0, "MEMORY": 0, "PORTS": [], "PORTS_UDP": []}
 # A task runs until a test ends it; moto would move it along with each look at it.
 state_manager.set_transition("ecs::task", {"progression": "manual", "times": 10**9})
 

@@ -18,6 +18,8 @@ where
                 None => code.to_owned(),
             }
         }
+        // What can't be read is not repeated: there may be a secret in it.
+        None if matches!(error, SdkError::ResponseError(_)) => "an answer that can't be read".to_owned(),
         None => DisplayErrorContext(error).to_string(),
     }
 }

@@ -26,6 +26,8 @@ struct Fixture {
     aws: Option<crate::aws::Aws>,
     /// Whether `prune` is what forgets keys.
     prunes: bool,
+    /// Whether messages that are hidden for a while are told from leased ones.
+    exact: bool,
 }
 
 impl Fixture {
@@ -42,7 +44,12 @@ impl Fixture {
     }
 
     async fn depth(&self, waiting: u64, leased: u64, dead: u64) {
-        assert_eq!(self.queue.depth(Lane::Runs).await.unwrap(), Depth { waiting, leased, dead });
+        let depth = self.queue.depth(Lane::Runs).await.unwrap();
+        if self.exact {
+            assert_eq!(depth, Depth { waiting, leased, dead });
+        } else {
+            assert_eq!((depth.waiting + depth.leased, depth.dead), (waiting + leased, dead));
+        }
     }
 
     async fn advance(&self, seconds: i64) {
@@ -87,6 +94,7 @@ fn fixture(queue: Arc<dyn Queue>, clock: Arc<ManualClock>, folder: Option<TempDi
         #[cfg(feature = "aws")]
         aws: None,
         prunes: true,
+        exact: true,
     }
 }
 
@@ -109,7 +117,7 @@ mod on_sqs {
         let aws = crate::aws::Aws::with_storage().await.unwrap();
         let clock = clock();
         let queue = SqsQueue::new(&aws.clients(), aws.queue(), Arc::clone(&clock) as Arc<dyn Clock>);
-        Fixture { aws: Some(aws), prunes: false, ..fixture(Arc::new(queue), clock, None) }
+        Fixture { aws: Some(aws), prunes: false, exact: false, ..fixture(Arc::new(queue), clock, None) }
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
