@@ -52,7 +52,7 @@ CREATE INDEX runs_created ON runs (created_at, id);
 CREATE INDEX runs_repository ON runs (repository, created_at, id);
 CREATE INDEX runs_status ON runs (status, created_at, id);
 CREATE INDEX runs_due ON runs (due_at, id) WHERE due_at IS NOT NULL;
-CREATE INDEX runs_active ON runs (created_at, id) WHERE status <> 'completed';
+CREATE INDEX runs_subject ON runs (repository, subject, created_at, id) WHERE status <> 'completed';
 CREATE INDEX runs_group ON runs (repository, group_key, created_at, id) WHERE status <> 'completed';
 
 CREATE TABLE decisions (

@@ -4,9 +4,9 @@
 //! of ours can be forged, and nothing is longer than the forge takes.
 
 use crate::ports::Change;
+use crate::words::{duration, money, plural, thousands};
 use cloud_code_model::ids::RunId;
 use cloud_code_model::run::{Attempt, AttemptState, Conclusion, Publication, Run, RunStatus, Usage};
-use jiff::SignedDuration;
 use std::fmt::Write;
 
 /// GitHub takes 65,536 characters; this leaves room for our own words.
@@ -125,8 +125,8 @@ fn published(publication: &Publication) -> String {
     let (files, insertions, deletions) = publication.diffstat;
     let what = format!(
         "{} in {}, +{insertions} −{deletions}",
-        count(publication.commits, "commit"),
-        count(files, "file")
+        plural(publication.commits, "commit"),
+        plural(files, "file")
     );
     match &publication.pull {
         Some(pull) if pull.number > 0 => {
@@ -159,7 +159,7 @@ pub fn cost(usage: &Usage) -> Vec<String> {
         usage.input_tokens.saturating_add(usage.cached_input_tokens).saturating_add(usage.output_tokens);
     let mut parts = Vec::new();
     match usage.cost_usd {
-        Some(cost) => parts.push(format!("${cost:.2}")),
+        Some(cost) => parts.push(money(Some(cost))),
         None if tokens > 0 => parts.push("unpriced".to_owned()),
         None => {}
     }
@@ -167,32 +167,6 @@ pub fn cost(usage: &Usage) -> Vec<String> {
         parts.push(format!("{} tokens", thousands(tokens)));
     }
     parts
-}
-
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// `45 s`, `3 min 5 s`, `2 h 1 min`.
-pub fn duration(duration: SignedDuration) -> String {
-    let seconds = duration.as_secs().max(0);
-    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
-        (0, 0, seconds) => format!("{seconds} s"),
-        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
-        (hours, minutes, _) => format!("{hours} h {minutes} min"),
-    }
-}
-
-fn count(number: u64, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 /// A pull request's title from text that came from outside: one line, at most 200 characters.

@@ -11,3 +11,4 @@ pub mod entry;
 pub mod http;
 pub mod metrics;
 pub mod ports;
+pub mod words;

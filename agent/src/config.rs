@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
+use std::{fs, io};
+
+use cloud_code_model::prices::{Prices, PricesError};
 
 /// Settings of the agent. Every field but the first two has a default that fits production; the environment variables
 /// exist for tests and for odd images.
@@ -25,6 +28,9 @@ pub struct AgentConfig {
     pub retries: Vec<Duration>,
     /// Most bytes of the log, and most bytes of the transcript. `CLOUD_CODE_LOG_BYTES`, else 64 MiB.
     pub log_bytes: u64,
+    /// What tokens cost with CLIs that do not say. `CLOUD_CODE_PRICES`, a file or the table itself, else the one that comes
+    /// with the program.
+    pub prices: Prices,
 }
 
 /// How long a child has at each stage of being stopped.
@@ -50,6 +56,17 @@ pub enum ConfigError {
         expected: &'static str,
         /// What it holds.
         found: String,
+    },
+    /// A price table that cannot be used.
+    #[error("CLOUD_CODE_PRICES: {0}")]
+    Prices(#[from] PricesError),
+    /// A price table that cannot be read.
+    #[error("CLOUD_CODE_PRICES: {path}: {source}")]
+    PricesFile {
+        /// Where it should lie.
+        path: String,
+        /// The system's error.
+        source: io::Error,
     },
 }
 
@@ -101,6 +118,14 @@ impl AgentConfig {
                 found,
             })?,
         };
+        let prices = match take("CLOUD_CODE_PRICES") {
+            None => Prices::builtin()?,
+            Some(path) if path.starts_with('/') => {
+                let text = fs::read_to_string(&path);
+                Prices::parse(&text.map_err(|source| ConfigError::PricesFile { path, source })?)?
+            }
+            Some(table) => Prices::parse(&table)?,
+        };
         Ok(AgentConfig {
             workspace,
             secrets,
@@ -110,6 +135,7 @@ impl AgentConfig {
             graces,
             retries,
             log_bytes,
+            prices,
         })
     }
 }
@@ -160,5 +186,20 @@ mod tests {
         check("CLOUD_CODE_LINGER_SECONDS", "NaN");
         check("CLOUD_CODE_RETRY_SECONDS", "1,,2");
         check("CLOUD_CODE_LOG_BYTES", "64M");
+        check("CLOUD_CODE_PRICES", "/no/such/file");
+    }
+
+    #[test]
+    fn prices_are_replaced() {
+        let table = "models: { m: { input: 1, output: 2 } }";
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("prices.yaml");
+        fs::write(&file, table).unwrap();
+        for value in [table, file.to_str().unwrap()] {
+            let prices = read(&[("CLOUD_CODE_PRICES", value)]).unwrap().prices;
+            assert_eq!(prices.models.keys().collect::<Vec<_>>(), ["m"]);
+        }
+        assert!(read(&[]).unwrap().prices.find("gpt-5").is_some());
+        assert!(read(&[("CLOUD_CODE_PRICES", "models: 3")]).is_err());
     }
 }

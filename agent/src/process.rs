@@ -52,6 +52,8 @@ pub(crate) enum Cause {
     Lingering,
     /// It had spent too much.
     Budget,
+    /// It had spoken too often.
+    Turns,
 }
 
 /// When a child is to be stopped by itself.

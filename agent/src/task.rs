@@ -180,6 +180,7 @@ impl<'a> TaskState<'a> {
             }
             Cause::Lingering => (StepConclusion::Failure, "it did not end".to_owned()),
             Cause::Budget => (StepConclusion::BudgetExceeded, "the budget is spent".to_owned()),
+            Cause::Turns => (StepConclusion::Failure, "the turn limit of `max-turns` is reached".to_owned()),
         }
     }
 

@@ -117,6 +117,8 @@ impl Workspace {
         let mut lines: Vec<String> =
             self.never_committed(1).into_iter().map(|name| format!("/{name}")).collect();
         lines.push(format!("/{FOLDER}/changes-*.bundle"));
+        // aider's map of the repository, which it keeps beside the work wherever it is told to.
+        lines.push("/.aider.tags.cache.v*/".to_owned());
         lines.retain(|line| !known.lines().any(|known| known == line));
         if lines.is_empty() {
             return Ok(());

@@ -9,6 +9,7 @@ pub mod expression;
 pub mod ids;
 pub mod mask;
 pub mod policy;
+pub mod prices;
 pub mod run;
 pub mod task;
 pub mod untrusted;

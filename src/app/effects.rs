@@ -13,8 +13,15 @@ const MAX_CONTAINER_LOG: usize = 1024 * 1024;
 /// Effects in one go; a run that wants more is put back in line, so that it can't hold a worker for ever.
 const MAX_EFFECTS: usize = 100;
 
-/// How long a claim lasts without being renewed; it is renewed before each effect.
+/// How long a claim lasts without being renewed; it is renewed before each effect, and while one goes on.
 const CLAIM_SECONDS: i64 = 300;
+
+/// How often the claim is renewed while an effect goes on.
+const RENEW_EVERY: Duration = Duration::from_secs(CLAIM_SECONDS.unsigned_abs() / 3);
+
+/// One effect takes this long at most: the first copy of a large repository is fetched and pushed in it. What goes on for longer
+/// hangs, and must not keep the run's other effects waiting.
+const MAX_EFFECT: Duration = Duration::from_secs(30 * 60);
 
 /// What became of a try to execute an outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +61,8 @@ pub async fn advance(app: &App, id: &RunId) -> Result<Advanced, AppError> {
             return Ok(if more { Advanced::Again } else { Advanced::Idle });
         };
         let span = tracing::info_span!("effect", run = %id, effect = %outgoing.effect.key());
-        match execute(app, &run, &outgoing).instrument(span).await {
+        let effect = execute(app, &run, &outgoing);
+        match limited(MAX_EFFECT, RENEW_EVERY, || renew(app, id, &claim), effect).instrument(span).await {
             Ok(input) => {
                 tracing::debug!(run = %id, effect = %outgoing.effect.key(), "effect done");
                 // The effect's answer may replace the effect itself, so the record of its end comes first.
@@ -71,6 +79,36 @@ pub async fn advance(app: &App, id: &RunId) -> Result<Advanced, AppError> {
     inputs.push(Input::Release { by: app.worker.clone() });
     update::apply(app, id, &inputs).await?;
     Ok(Advanced::Again)
+}
+
+/// Executes an effect within `limit`, and calls `renew` after each `every` meanwhile.
+async fn limited<T, R: Future<Output = ()>>(
+    limit: Duration,
+    every: Duration,
+    renew: impl Fn() -> R,
+    effect: impl Future<Output = Result<T, AppError>>,
+) -> Result<T, AppError> {
+    let renewing = async {
+        loop {
+            tokio::time::sleep(every).await;
+            renew().await;
+        }
+    };
+    let renewed = async {
+        tokio::select! {
+            biased;
+            done = effect => done,
+            never = renewing => never,
+        }
+    };
+    tokio::time::timeout(limit, renewed).await.unwrap_or(Err(AppError::TimedOut(limit)))
+}
+
+/// Keeps the run ours; where that fails, the claim's own time still stands.
+async fn renew(app: &App, id: &RunId, claim: &Input) {
+    if let Err(error) = update::apply(app, id, std::slice::from_ref(claim)).await {
+        tracing::warn!(run = %id, %error, "the claim could not be renewed");
+    }
 }
 
 fn failure(outgoing: &Outgoing, error: &AppError) -> Input {
@@ -123,4 +161,30 @@ async fn discard(app: &App, id: &AttemptId) -> Result<Option<Input>, AppError> {
     app.artifacts.keep(id).await?;
     app.workspaces.discard(id).await?;
     Ok(None)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_effect_without_an_end_is_a_failed_try_and_holds_its_claim_until_then() {
+        let renewed = std::cell::Cell::new(0);
+        let hangs = std::future::pending::<Result<(), AppError>>();
+        let renew = || {
+            renewed.set(renewed.get() + 1);
+            std::future::ready(())
+        };
+        let (limit, every) = (Duration::from_millis(300), Duration::from_millis(1));
+        assert!(limited(limit, every, renew, hangs).await.unwrap_err().may_heal());
+        assert!(renewed.get() >= 3, "{}", renewed.get());
+        let now = jiff::Timestamp::from_second(1_700_000_000).unwrap();
+        let outgoing = Outgoing { id: 7, effect: Effect::Tell, tries: 0, due_at: now, error: None };
+        let error = "no end after 0.3 s".to_owned();
+        assert_eq!(
+            failure(&outgoing, &AppError::TimedOut(limit)),
+            Input::EffectFailed { id: 7, error, retry_after: None }
+        );
+    }
 }

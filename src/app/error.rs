@@ -4,6 +4,7 @@ use crate::ports::{
     ArtifactError, ForgeError, QueueError, RunnerError, SecretError, StoreError, WorkspaceError,
 };
 use jiff::SignedDuration;
+use std::time::Duration;
 
 /// What a port said, or our own bug.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,9 @@ pub enum AppError {
     /// From the secret store.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// It was given up after this time.
+    #[error("no end after {} s", .0.as_secs_f64())]
+    TimedOut(Duration),
     /// Something that must not happen.
     #[error("bug: {0}")]
     Bug(String),
@@ -38,7 +42,7 @@ impl AppError {
     /// Whether the same call may succeed later with nobody changing anything.
     pub fn may_heal(&self) -> bool {
         match self {
-            Self::Store(StoreError::Unavailable(_)) | Self::Queue(_) => true,
+            Self::Store(StoreError::Unavailable(_)) | Self::Queue(_) | Self::TimedOut(_) => true,
             Self::Store(StoreError::Corrupt(_)) | Self::Bug(_) => false,
             Self::Runner(error) => error.may_heal(),
             Self::Artifact(error) => matches!(error, ArtifactError::Unavailable(_)),

@@ -190,6 +190,9 @@ pub(super) type Environment = (Vec<(String, String)>, Vec<(String, SecretText)>)
 /// The settings and secrets of the CLIs that a job uses: a repository's own secret before its owner's before the server's.
 pub(super) async fn environment(app: &App, run: &Run, job: &Job) -> Result<Environment, AppError> {
     let mut env = vec![("CI".to_owned(), "true".to_owned()), ("CLOUD_CODE".to_owned(), "true".to_owned())];
+    if let Some(prices) = app.settings.agent_env.get("CLOUD_CODE_PRICES") {
+        env.push(("CLOUD_CODE_PRICES".to_owned(), prices.clone()));
+    }
     let mut secrets = Vec::new();
     let scopes = [Scope::parse(&run.repository.full_name()), Scope::parse(&run.repository.owner)];
     for name in job.spec.clis(&app.settings.default_cli) {

@@ -70,7 +70,10 @@ impl AgentsConfig {
             max_bytes: env.parsed("MAX_CHANGE_BYTES", positive)?.unwrap_or(4 << 20),
             protected: protected.collect::<Result<_, _>>()?,
         };
-        let cli_names = cli::ALL.iter().flat_map(|cli| cli.secrets.iter().chain(cli.settings));
+        let cli_names = cli::ALL
+            .iter()
+            .flat_map(|cli| cli.secrets.iter().chain(cli.settings))
+            .chain(&["CLOUD_CODE_PRICES"]);
         let settings = Settings {
             label: env.get("LABEL").unwrap_or_default(),
             default_cli,

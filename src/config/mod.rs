@@ -45,10 +45,11 @@ impl Environment {
         )
     }
 
-    /// The value of a variable that stands in [`VARIABLES`]; an empty one counts as unset; its default where it has one.
+    /// The value of a variable that stands in [`VARIABLES`] or is a CLI's; an empty one counts as unset; its default where it has one.
     fn get(&self, name: &'static str) -> Option<String> {
         let variable = VARIABLES.iter().find(|variable| variable.name == name);
-        debug_assert!(variable.is_some(), "{name} is not in the table of variables");
+        let of_cli = || cloud_code_model::cli::VARIABLES.iter().any(|variable| variable.name == name);
+        debug_assert!(variable.is_some() || of_cli(), "{name} is not in the table of variables");
         let set = self.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
         set.map(str::to_owned).or_else(|| variable?.default.map(str::to_owned))
     }

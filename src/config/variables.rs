@@ -25,7 +25,7 @@ const fn secret(name: &'static str, meaning: &'static str) -> Variable {
     Variable { name, default: None, meaning, secret: true }
 }
 
-/// All of them, in the order of `.env.example`.
+/// All of them but those of the CLIs (`cloud_code_model::cli::VARIABLES`), in the order of `.env.example`.
 pub const VARIABLES: &[Variable] = &[
     plain("LISTEN_ADDR", "127.0.0.1:8080", "Address and port the server listens on."),
     unset(
@@ -127,14 +127,10 @@ pub const VARIABLES: &[Variable] = &[
         "How often a job's start is tried while Docker does not answer; the waits grow from 2 to 32 s.",
     ),
     plain("SWEEP_SECONDS", "60", "Seconds between two sweeps."),
-    secret(
-        "ANTHROPIC_API_KEY",
-        "For claude-code, where a repository or its owner has no secret of this name.",
+    unset(
+        "CLOUD_CODE_PRICES",
+        "What tokens cost with CLIs that do not say, instead of the table that comes with the agent: YAML, or a path inside the containers.",
     ),
-    secret("ANTHROPIC_AUTH_TOKEN", "For claude-code: a bearer token instead of an API key."),
-    secret("CLAUDE_CODE_OAUTH_TOKEN", "For claude-code: a subscription's token instead of an API key."),
-    unset("ANTHROPIC_BASE_URL", "For claude-code: another LLM server."),
-    unset("ANTHROPIC_MODEL", "For claude-code: the model of steps that name none."),
     plain("CLOUD_CODE_SERVER", "http://127.0.0.1:8080", "For `cloud-code runs`: the server."),
     secret("CLOUD_CODE_TOKEN", "For `cloud-code runs`: one of the server's API_TOKENS."),
 ];
@@ -143,11 +139,15 @@ pub const VARIABLES: &[Variable] = &[
 pub fn example() -> String {
     let mut out = String::from(
         "# Settings of Cloud Code. Copy to .env and fill in; a line that begins with # keeps its default.\n\
-         # Made from src/config/variables.rs: change that, then run `UPDATE=1 cargo test --test it env_example`.\n",
+         # Made from src/config/variables.rs and model/src/cli.rs: change that, then run `UPDATE=1 cargo test --test it env_example`.\n",
     );
     for variable in VARIABLES {
         out.push_str(&format!("\n# {}\n", variable.meaning));
         out.push_str(&format!("#{}={}\n", variable.name, variable.default.unwrap_or_default()));
+    }
+    for variable in cloud_code_model::cli::VARIABLES {
+        let takers: Vec<&str> = variable.takers().map(|cli| cli.name).collect();
+        out.push_str(&format!("\n# For {}: {}\n#{}=\n", takers.join(", "), variable.meaning, variable.name));
     }
     out
 }

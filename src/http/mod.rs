@@ -13,7 +13,6 @@ pub mod signature;
 pub mod state;
 mod strict_json;
 mod webhook;
-pub mod words;
 
 pub use api::openapi;
 pub use state::{Cancel, CancelOutcome, Health, HttpParts, HttpState, PartHealth, StateError};

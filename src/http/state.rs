@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use cloud_code_model::ids::RunId;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// The variable that holds the API tokens, separated by commas; named in answers.
@@ -95,6 +96,7 @@ pub struct HttpState {
     pub(super) metrics: PrometheusHandle,
     pub(super) canceller: Arc<dyn Cancel>,
     pub(super) shutdown: CancellationToken,
+    pub(super) large_bodies: Semaphore,
 }
 
 impl HttpState {
@@ -114,6 +116,7 @@ impl HttpState {
             metrics: parts.metrics,
             canceller: parts.canceller,
             shutdown: parts.shutdown,
+            large_bodies: Semaphore::new(super::webhook::LARGE_BODIES),
         })
     }
 }

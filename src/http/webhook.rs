@@ -12,15 +12,23 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// GitHub sends no payload over 25 MB.
 const MAX_BODY: usize = 25 * 1024 * 1024;
+
+/// Nearly every payload is smaller. Larger ones are read a few at a time, since anybody may send one: nobody is asked for a
+/// signature before the end of the body.
+const SMALL_BODY: usize = 256 * 1024;
+
+/// Large bodies in memory at once.
+pub(super) const LARGE_BODIES: usize = 4;
 
 /// [`crate::ports::Delivery`], borrowed.
 #[derive(Serialize)]
@@ -64,7 +72,7 @@ pub(super) async fn receive(State(state): State<Shared>, request: Request) -> Re
 async fn take(state: &Shared, request: Request) -> Result<Taken, Refusal> {
     let (parts, body) = request.into_parts();
     let signature = signature::signature(&parts.headers)?;
-    let body = read(&parts.headers, body).await?;
+    let (body, _turn) = read(&parts.headers, body, &state.large_bodies).await?;
     let delivery = signature::verify(&state.webhook, signature, &parts.headers, body)?;
     if delivery.event() == "ping" {
         return Ok(Taken::Pong(delivery));
@@ -80,17 +88,33 @@ async fn take(state: &Shared, request: Request) -> Result<Taken, Refusal> {
     }
 }
 
-async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
+/// Reads a body. A large one waits for its turn, which lasts until what is returned beside it is dropped; the time limit of
+/// all requests ends a wait that gets long.
+async fn read<'s>(
+    headers: &HeaderMap,
+    body: Body,
+    large: &'s Semaphore,
+) -> Result<(Bytes, Option<SemaphorePermit<'s>>), Refusal> {
     let announced =
         headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > MAX_BODY as u64) {
         return Err(Refusal::TooLarge);
     }
-    match Limited::new(body, MAX_BODY).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge),
-        Err(_) => Err(Refusal::Broken),
+    let mut body = Limited::new(body, MAX_BODY);
+    let mut read =
+        BytesMut::with_capacity(announced.map_or(0, |length| length.min(SMALL_BODY as u64) as usize));
+    let mut turn = None;
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => read.extend_from_slice(frame.data_ref().unwrap_or(&Bytes::new())),
+            Err(error) if error.is::<LengthLimitError>() => return Err(Refusal::TooLarge),
+            Err(_) => return Err(Refusal::Broken),
+        }
+        if turn.is_none() && read.len() > SMALL_BODY {
+            turn = Some(large.acquire().await.map_err(|_| Refusal::Unavailable)?);
+        }
     }
+    Ok((read.freeze(), turn))
 }
 
 fn envelope(delivery: &VerifiedDelivery, received_at: Timestamp) -> Result<Vec<u8>, serde_json::Error> {

@@ -143,8 +143,8 @@ pub trait Store: Send + Sync {
     /// Runs of a group that are not over, oldest first (by creation, then id).
     async fn active_in_group(&self, repository: &str, group: &str) -> Result<Vec<RunId>, StoreError>;
 
-    /// Runs that are not over, oldest first.
-    async fn active(&self, limit: usize) -> Result<Vec<RunId>, StoreError>;
+    /// Runs on one issue or pull request that are not over, oldest first (by creation, then id).
+    async fn active_on(&self, repository: &str, subject: u64) -> Result<Vec<RunId>, StoreError>;
 
     /// Keeps a decision.
     async fn record(&self, decision: &Decision) -> Result<(), StoreError>;

@@ -113,8 +113,8 @@ impl Store for Fragile {
     async fn active_in_group(&self, repository: &str, group: &str) -> Result<Vec<RunId>, StoreError> {
         self.inner.active_in_group(repository, group).await
     }
-    async fn active(&self, limit: usize) -> Result<Vec<RunId>, StoreError> {
-        self.inner.active(limit).await
+    async fn active_on(&self, repository: &str, subject: u64) -> Result<Vec<RunId>, StoreError> {
+        self.inner.active_on(repository, subject).await
     }
     async fn record(&self, decision: &Decision) -> Result<(), StoreError> {
         self.inner.record(decision).await

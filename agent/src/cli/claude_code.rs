@@ -2,10 +2,14 @@
 //!
 //! Flags, records and error shapes were taken from runs of version 2.1.197 against a scripted server.
 
+use std::path::PathBuf;
+
 use cloud_code_model::task::{PricedBy, Usage};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::claude_spent::{self, ModelTokens, Spent};
+use super::fault::in_short;
 use super::{Cli, End, Event, Failure, FailureKind, Launch, Partial, Reader, Session, Turn, tell_exit};
 use crate::environment::Variables;
 use crate::journal::shorten;
@@ -13,10 +17,6 @@ use crate::journal::shorten;
 pub(super) struct ClaudeCode;
 
 impl Cli for ClaudeCode {
-    fn secret_env(&self) -> &'static [&'static str] {
-        &["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"]
-    }
-
     fn launch(&self, turn: &Turn<'_>) -> Result<Launch, String> {
         // `stream-json` with `-p` needs `--verbose`.
         let mut args: Vec<String> =
@@ -39,7 +39,7 @@ impl Cli for ClaudeCode {
         }
         args.extend(turn.step.args.iter().cloned());
         let mut env: Variables = [
-            ("CLAUDE_CONFIG_DIR", turn.home.join(".claude").display().to_string()),
+            ("CLAUDE_CONFIG_DIR", config_dir(turn).display().to_string()),
             ("DISABLE_TELEMETRY", "1".to_owned()),
             ("DISABLE_ERROR_REPORTING", "1".to_owned()),
             ("DISABLE_AUTOUPDATER", "1".to_owned()),
@@ -52,11 +52,15 @@ impl Cli for ClaudeCode {
             // Bypassing permissions is refused to the superuser unless it is told that it sits in a sandbox.
             env.insert("IS_SANDBOX".to_owned(), "1".to_owned());
         }
-        Ok(Launch { program: "claude".to_owned(), args, env, prompt_on_stdin: true })
+        Ok(Launch { args, env, prompt_on_stdin: true, keeps_turn_limit: true, ..Launch::of("claude") })
     }
 
-    fn reader(&self) -> Box<dyn Reader> {
-        Box::new(ClaudeReader::default())
+    fn reader(&self, turn: &Turn<'_>) -> Box<dyn Reader> {
+        let before = match turn.session {
+            Session::New(_) => Spent::default(),
+            Session::Resume(id) => claude_spent::before(&config_dir(turn), id),
+        };
+        Box::new(ClaudeReader { before, ..ClaudeReader::default() })
     }
 
     fn install_hint(&self) -> &'static str {
@@ -64,14 +68,22 @@ impl Cli for ClaudeCode {
     }
 }
 
+/// Where it keeps its settings and conversations.
+fn config_dir(turn: &Turn<'_>) -> PathBuf {
+    turn.variable("CLAUDE_CONFIG_DIR").map_or_else(|| turn.home.join(".claude"), PathBuf::from)
+}
+
 #[derive(Default)]
 struct ClaudeReader {
+    /// What the conversation had used before this start.
+    before: Spent,
     result: Option<ResultRecord>,
     /// Turns and tokens counted by hand, for when no result comes.
     turns: u32,
     usage: Option<Usage>,
     last_message: Option<String>,
     last_id: Option<String>,
+    model: Option<String>,
     /// The server refuses the credentials: nothing more will come.
     refused: Option<String>,
 }
@@ -108,29 +120,23 @@ struct Tokens {
     cache_creation_input_tokens: u64,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct ModelTokens {
-    input_tokens: u64,
-    output_tokens: u64,
-    cache_read_input_tokens: u64,
-    cache_creation_input_tokens: u64,
-}
-
 impl ResultRecord {
-    /// Tokens by model are right even where `usage` is all zeros, as after a spent budget.
-    fn usage(&self) -> Usage {
-        let mut tokens = Tokens::default();
-        for model in self.model_usage.values() {
-            tokens.input_tokens += model.input_tokens;
-            tokens.output_tokens += model.output_tokens;
-            tokens.cache_read_input_tokens += model.cache_read_input_tokens;
-            tokens.cache_creation_input_tokens += model.cache_creation_input_tokens;
-        }
-        if self.model_usage.is_empty() {
-            tokens = self.usage;
-        }
+    /// Tokens by model are right even where `usage` is all zeros, as after a spent budget; they and the cost count from the
+    /// conversation's beginning.
+    fn usage(&self, before: Spent) -> Usage {
+        let tokens = if self.model_usage.is_empty() {
+            self.usage
+        } else {
+            let since = ModelTokens::sum(self.model_usage.values()).since(before.tokens);
+            Tokens {
+                input_tokens: since.input_tokens,
+                output_tokens: since.output_tokens,
+                cache_read_input_tokens: since.cache_read_input_tokens,
+                cache_creation_input_tokens: since.cache_creation_input_tokens,
+            }
+        };
         let cost_usd = self.total_cost_usd.filter(|cost| cost.is_finite() && *cost >= 0.0);
+        let cost_usd = cost_usd.map(|cost| (cost - before.cost_usd).max(0.0));
         Usage {
             input_tokens: tokens.input_tokens.saturating_add(tokens.cache_creation_input_tokens),
             cached_input_tokens: tokens.cache_read_input_tokens,
@@ -228,13 +234,17 @@ impl Reader for ClaudeReader {
                     .clone()
                     .filter(|_| !result.is_error)
                     .or_else(|| self.last_message.clone()),
-                usage: Some(result.usage()),
+                usage: Some(result.usage(self.before)),
                 turns: result.num_turns,
+                model: self.model.clone(),
+                ..Partial::default()
             },
             None => Partial {
                 summary: self.last_message.clone(),
                 usage: self.usage,
                 turns: (self.turns > 0).then_some(self.turns),
+                model: self.model.clone(),
+                ..Partial::default()
             },
         }
     }
@@ -243,6 +253,7 @@ impl Reader for ClaudeReader {
 impl ClaudeReader {
     fn assistant(&mut self, record: &Value, emit: &mut dyn FnMut(Event)) {
         let Some(message) = record.get("message") else { return };
+        self.model = message.get("model").and_then(Value::as_str).map(str::to_owned).or(self.model.take());
         // Each block of an answer may come in a record of its own, under one id and with the same usage.
         let id = message.get("id").and_then(Value::as_str).map(str::to_owned);
         let again = id.is_some() && id == self.last_id;
@@ -296,13 +307,6 @@ fn tool_results(record: &Value, emit: &mut dyn FnMut(Event)) {
 
 fn blocks(message: &Value) -> &[Value] {
     message.get("content").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
-}
-
-/// The one input of a tool that says most: a command, a path, a pattern; else all of it.
-fn in_short(input: &Value) -> String {
-    let telling = ["command", "file_path", "path", "pattern", "url", "query", "description"];
-    let text = telling.into_iter().find_map(|name| input.get(name).and_then(Value::as_str));
-    shorten(&text.map_or_else(|| input.to_string(), str::to_owned), 1000)
 }
 
 /// The questions of the tool AskUserQuestion, one a line.

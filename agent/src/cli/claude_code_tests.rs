@@ -5,6 +5,9 @@ use std::path::Path;
 
 use cloud_code_model::task::AgentStep;
 
+use std::fs;
+
+use super::super::playback::Stage;
 use super::*;
 
 fn read(lines: &[&str], code: i32) -> (Vec<Event>, End) {
@@ -39,7 +42,12 @@ fn a_turn_with_a_tool() {
     };
     assert_eq!(
         end.known,
-        Partial { summary: Some("All done.".to_owned()), usage: Some(usage), turns: Some(2) }
+        Partial {
+            summary: Some("All done.".to_owned()),
+            usage: Some(usage),
+            turns: Some(2),
+            ..Partial::default()
+        }
     );
 }
 
@@ -136,6 +144,7 @@ fn the_command_line() {
         budget_usd: Some(0.5),
         home: Path::new("/home/x"),
         root: true,
+        variables: &Variables::new(),
     };
     let line = |turn: &Turn<'_>| {
         let launch = ClaudeCode.launch(turn).unwrap();
@@ -155,4 +164,29 @@ fn the_command_line() {
     let (args, env) = line(&turn);
     assert!(args.contains("--resume u-1"));
     assert!(!env.contains_key("IS_SANDBOX"));
+}
+
+/// A resumed conversation counts on from where it ended.
+#[test]
+fn what_was_spent_before_is_taken_off() {
+    let stage = Stage::new().resuming("s-1");
+    let folder = stage.dir.path().join(".claude/projects/-work");
+    fs::create_dir_all(&folder).unwrap();
+    let state = |input: u64, cost: f64| {
+        format!(
+            r#"{{"type":"cost-state","totalCostUSD":{cost},"modelUsage":{{"m":{{"inputTokens":{input},"outputTokens":200}}}}}}"#
+        )
+    };
+    let text = format!("{}\n{}\nnonsense \"cost-state\"\n", state(1000, 0.25), state(2000, 0.5));
+    fs::write(folder.join("s-1.jsonl"), text).unwrap();
+    let result = r#"{"type":"result","subtype":"success","is_error":false,"result":"ok","total_cost_usd":0.75,"usage":{"input_tokens":1},"modelUsage":{"m":{"inputTokens":3000,"outputTokens":300}}}"#;
+    let check = |stage: &Stage, tokens: (u64, u64, u64), cost: f64| {
+        let played = stage.play(&ClaudeCode, &[result], 0);
+        assert_eq!(played.tokens(), tokens);
+        assert_eq!(played.end.known.usage.and_then(|usage| usage.cost_usd), Some(cost));
+    };
+    check(&stage, (1000, 0, 100), 0.25);
+    check(&Stage::new(), (3000, 0, 300), 0.75);
+    let elsewhere = stage.resuming("../-work/s-1");
+    check(&elsewhere, (3000, 0, 300), 0.75);
 }

@@ -1,11 +1,19 @@
 //! The coding CLIs: how each is started, how its output is read, and which of its failures can heal.
 //!
-//! A CLI is added by a file here and a line in [`find`].
+//! A CLI is added by a file here, a line in [`REGISTRY`] and a row in `cloud_code_model::cli`: docs/adding-a-cli.md.
 
+mod aider;
 mod claude_code;
+mod claude_spent;
+mod codex;
+mod fault;
+mod gemini;
+mod opencode;
+#[cfg(test)]
+mod playback;
 mod script;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cloud_code_model::task::{AgentStep, Usage};
 
@@ -13,14 +21,11 @@ use crate::environment::Variables;
 
 /// What there is to know about one CLI before it runs.
 pub(crate) trait Cli {
-    /// The secrets that it always gets, where the agent has them, by name.
-    fn secret_env(&self) -> &'static [&'static str];
-
     /// How to start it; the error is for whoever wrote the workflow.
     fn launch(&self, turn: &Turn<'_>) -> Result<Launch, String>;
 
-    /// A reader of its output, for one start of it.
-    fn reader(&self) -> Box<dyn Reader>;
+    /// A reader of its output, for this start of it; made before the start.
+    fn reader(&self, turn: &Turn<'_>) -> Box<dyn Reader>;
 
     /// How the program is had, for the message when it is not there.
     fn install_hint(&self) -> &'static str;
@@ -48,6 +53,20 @@ pub(crate) struct Turn<'a> {
     pub(crate) home: &'a Path,
     /// Does it run as the superuser?
     pub(crate) root: bool,
+    /// Its environment, secrets with it.
+    pub(crate) variables: &'a Variables,
+}
+
+impl Turn<'_> {
+    /// A variable of its environment that is not empty.
+    fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// A folder for files of this step alone.
+    fn folder(&self) -> &Path {
+        self.prompt_file.parent().unwrap_or(self.home)
+    }
 }
 
 /// Which conversation a CLI is to have.
@@ -67,6 +86,24 @@ pub(crate) struct Launch {
     pub(crate) env: Variables,
     /// Does the prompt go to its standard input?
     pub(crate) prompt_on_stdin: bool,
+    /// Files that it needs; they are written with the folders they lie in.
+    pub(crate) files: Vec<(PathBuf, String)>,
+    /// Does it keep `max-turns` by itself? Otherwise it is stopped at the limit.
+    pub(crate) keeps_turn_limit: bool,
+}
+
+impl Launch {
+    /// A bare one.
+    fn of(program: &str) -> Launch {
+        Launch {
+            program: program.to_owned(),
+            args: Vec::new(),
+            env: Variables::new(),
+            prompt_on_stdin: false,
+            files: Vec::new(),
+            keeps_turn_limit: false,
+        }
+    }
 }
 
 /// Something that a CLI said.
@@ -82,6 +119,8 @@ pub(crate) enum Event {
     ToolCall { name: String, input: String },
     /// What the tool answered, in short.
     ToolResult { failed: bool, output: String },
+    /// The LLM speaks again.
+    Turn,
     /// It tries a request again by itself.
     Retry { reason: String },
     /// It wants to know something from a person.
@@ -98,6 +137,10 @@ pub(crate) struct Partial {
     pub(crate) summary: Option<String>,
     pub(crate) usage: Option<Usage>,
     pub(crate) turns: Option<u32>,
+    /// The model's name, where the CLI tells it.
+    pub(crate) model: Option<String>,
+    /// What it asks with its last words; it counts where nothing was changed.
+    pub(crate) question: Option<String>,
 }
 
 /// How the work ended.
@@ -133,14 +176,22 @@ impl Failure {
     }
 }
 
+/// All of them, by name.
+const REGISTRY: [(&str, &dyn Cli); 6] = [
+    ("claude-code", &claude_code::ClaudeCode),
+    ("codex", &codex::Codex),
+    ("gemini", &gemini::Gemini),
+    ("aider", &aider::Aider),
+    ("opencode", &opencode::OpenCode),
+    ("script", &script::Script),
+];
+
 /// The CLI with this name, or the names that there are.
 pub(crate) fn find(name: &str) -> Result<&'static dyn Cli, String> {
-    let known: [(&str, &'static dyn Cli); 2] =
-        [("claude-code", &claude_code::ClaudeCode), ("script", &script::Script)];
-    match known.iter().find(|(known, _)| *known == name) {
+    match REGISTRY.iter().find(|(known, _)| *known == name) {
         Some((_, cli)) => Ok(*cli),
         None => {
-            let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+            let names: Vec<&str> = REGISTRY.iter().map(|(name, _)| *name).collect();
             Err(format!("with.cli: `{name}` is not known here; there are {}", names.join(", ")))
         }
     }
@@ -152,5 +203,17 @@ pub(crate) fn tell_exit(code: i32) -> String {
         137 => "killed by signal 9 (out of memory, or somebody stopped it)".to_owned(),
         129..=192 => format!("killed by signal {}", code - 128),
         _ => format!("exit code {code}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_registry_is_the_servers_table() {
+        let here: Vec<&str> = REGISTRY.iter().map(|(name, _)| *name).collect();
+        let there: Vec<&str> = cloud_code_model::cli::ALL.iter().map(|cli| cli.name).collect();
+        assert_eq!(here, there);
     }
 }

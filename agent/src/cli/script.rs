@@ -13,10 +13,6 @@ use super::{Cli, End, Event, Failure, Launch, Partial, Reader, Session, Turn, te
 pub(super) struct Script;
 
 impl Cli for Script {
-    fn secret_env(&self) -> &'static [&'static str] {
-        &[]
-    }
-
     fn launch(&self, turn: &Turn<'_>) -> Result<Launch, String> {
         let command = turn.step.command.as_ref().ok_or("with.command: `cli: script` needs a command line")?;
         let mut args = vec!["-c".to_owned(), command.clone()];
@@ -38,10 +34,10 @@ impl Cli for Script {
         if let Some(budget) = turn.budget_usd {
             env.insert("CLOUD_CODE_BUDGET_USD".to_owned(), budget.to_string());
         }
-        Ok(Launch { program: "sh".to_owned(), args, env, prompt_on_stdin: false })
+        Ok(Launch { args, env, keeps_turn_limit: true, ..Launch::of("sh") })
     }
 
-    fn reader(&self) -> Box<dyn Reader> {
+    fn reader(&self, _: &Turn<'_>) -> Box<dyn Reader> {
         Box::new(ScriptReader::default())
     }
 
@@ -177,7 +173,12 @@ mod tests {
         assert_eq!(end.failure, None);
         assert_eq!(
             end.known,
-            Partial { summary: Some("plain".to_owned()), usage: Some(usage), turns: Some(3) }
+            Partial {
+                summary: Some("plain".to_owned()),
+                usage: Some(usage),
+                turns: Some(3),
+                ..Partial::default()
+            }
         );
         reader.line(r#"{"type":"summary","text":"done"}"#, &mut |_| {});
         assert_eq!(reader.exited(0).known.summary.as_deref(), Some("done"));

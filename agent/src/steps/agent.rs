@@ -11,7 +11,7 @@ use tokio::time::{Duration, Instant};
 
 use super::run::exit_code;
 use super::{Settings, StepResult, report};
-use crate::cli::{self, Cli, End, Failure, FailureKind, Launch, Session, Turn};
+use crate::cli::{self, Cli, End, Failure, FailureKind, Launch, Reader, Session, Turn};
 use crate::environment::{Variables, find_program};
 use crate::process::{self, Cause, Ended, Limits};
 use crate::steps::sink::AgentSink;
@@ -24,7 +24,7 @@ const CARRY_ON: &str = "The connection to the model broke off. Carry on with the
 /// Runs the CLI until the work is done, or cannot be.
 pub(super) async fn run(state: &mut TaskState<'_>, settings: &Settings, step: &AgentStep) -> StepResult {
     let prepared = cli::find(&step.cli).and_then(|cli| {
-        let variables = with_secrets(state, settings, step, cli)?;
+        let variables = with_secrets(state, settings, step)?;
         Ok((cli, variables))
     });
     let (cli, variables) = match prepared {
@@ -39,6 +39,7 @@ pub(super) async fn run(state: &mut TaskState<'_>, settings: &Settings, step: &A
     let mut prompt = step.prompt.as_str();
     let mut retries = state.agent.config.retries.clone().into_iter();
     loop {
+        let resumed = matches!(&session, Session::Resume(_));
         let tried = match series.once(state, &session, prompt).await {
             Ok(tried) => tried,
             Err(error) => return series.result(state, StepResult::failure(error)),
@@ -56,9 +57,11 @@ pub(super) async fn run(state: &mut TaskState<'_>, settings: &Settings, step: &A
             Ok(Some(failure)) => failure,
         };
         match failure.kind {
-            FailureKind::SessionLost if matches!(&session, Session::Resume(_)) && prompt == step.prompt => {
+            // A start that broke off early may have left no session either. A new one can't be lost, so that this ends.
+            FailureKind::SessionLost if resumed => {
                 state.agent.journal.say("##[warning]the earlier session is not here: a new one is begun");
                 session = new_session();
+                prompt = step.prompt.as_str();
                 continue;
             }
             FailureKind::Heals => {
@@ -100,12 +103,7 @@ fn new_session() -> Session {
 }
 
 /// The step's environment with the secrets that the CLI, or the step, asks for by name.
-fn with_secrets(
-    state: &TaskState<'_>,
-    settings: &Settings,
-    step: &AgentStep,
-    cli: &dyn Cli,
-) -> Result<Variables, String> {
+fn with_secrets(state: &TaskState<'_>, settings: &Settings, step: &AgentStep) -> Result<Variables, String> {
     let secrets = &state.agent.config.secrets;
     let mut variables = settings.variables.clone();
     let mut give = |name: &str| {
@@ -114,7 +112,7 @@ fn with_secrets(
         variables.entry(name.to_owned()).or_insert_with(|| value.clone());
         Some(())
     };
-    for name in cli.secret_env() {
+    for name in cloud_code_model::cli::find(&step.cli).map_or(&[][..], |cli| cli.secrets) {
         give(name);
     }
     for name in &step.secrets {
@@ -177,7 +175,9 @@ impl Series<'_> {
             let result = StepResult { error: Some(error), ..StepResult::new(conclusion) };
             return Ok(Tried { code: 0, session: None, end: Err(Box::new(result)) });
         }
-        let (launch, prompt_file) = self.launch(state, session, prompt, budget)?;
+        let (launch, reader, prompt_file) = self.launch(state, session, prompt, budget)?;
+        let turns_left = self.step.max_turns.filter(|_| !launch.keeps_turn_limit);
+        let turns_left = turns_left.map(|turns| turns.saturating_sub(self.spent.turns.unwrap_or_default()));
         let command = self.command(state, launch, &prompt_file)?;
         let minutes = state.task.limits.silence_minutes;
         let limits = Limits {
@@ -185,7 +185,7 @@ impl Series<'_> {
             ..self.settings.limits
         };
         let agent = state.agent;
-        let mut sink = AgentSink::new(state, self.settings.number, self.cli.reader(), budget);
+        let mut sink = AgentSink::new(state, self.settings.number, reader, self.step, budget, turns_left);
         let ended = process::run(command, limits, agent.config.graces, &agent.stop, &mut sink).await;
         sink.close();
         let ended = ended.map_err(|error| self.cannot_start(&error))?;
@@ -202,7 +202,14 @@ impl Series<'_> {
             Ended { cause: Some(Cause::Lingering), .. } => reader.exited(0),
             Ended { cause: Some(_), .. } => End { known: reader.stopped(), failure: None },
         };
-        self.spent.add(end.known);
+        let mut known = end.known;
+        let model = known.model.as_deref().or(self.step.model.as_deref());
+        known.usage = known.usage.map(|usage| agent.config.prices.fill(model, usage));
+        // Many say what they used, and so what it costs, only at their end.
+        let cost = known.usage.and_then(|usage| usage.cost_usd).unwrap_or_default();
+        let over_budget = over_budget || budget.is_some_and(|budget| cost > budget);
+        state.question = state.question.take().or(known.question.take());
+        self.spent.add(known);
         self.spent.session = session.clone().or(self.spent.session.take());
         let end = match ended.cause {
             None | Some(Cause::Lingering) if over_budget => Err(Cause::Budget),
@@ -229,7 +236,7 @@ impl Series<'_> {
         session: &Session,
         prompt: &str,
         budget_usd: Option<f64>,
-    ) -> Result<(Launch, PathBuf), String> {
+    ) -> Result<(Launch, Box<dyn Reader>, PathBuf), String> {
         let prompt_file = self.settings.files.folder().join("prompt.txt");
         fs::write(&prompt_file, prompt).map_err(|error| format!("the prompt cannot be written: {error}"))?;
         let turn = Turn {
@@ -239,8 +246,16 @@ impl Series<'_> {
             budget_usd,
             home: &state.agent.home,
             root: rustix::process::geteuid().is_root(),
+            variables: &self.variables,
         };
-        Ok((self.cli.launch(&turn)?, prompt_file))
+        let launch = self.cli.launch(&turn)?;
+        let reader = self.cli.reader(&turn);
+        for (file, text) in &launch.files {
+            let written =
+                file.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(file, text));
+            written.map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
+        }
+        Ok((launch, reader, prompt_file))
     }
 
     fn command(
@@ -304,7 +319,11 @@ impl Spent {
             sum.output_tokens = tokens(sum.output_tokens, more.output_tokens);
             if let Some(cost) = more.cost_usd {
                 sum.cost_usd = Some((sum.cost_usd.unwrap_or_default() + cost).min(1_000_000.0));
-                sum.priced_by = PricedBy::Cli;
+                // A sum is as sure as its least sure part.
+                sum.priced_by = match (sum.priced_by, more.priced_by) {
+                    (PricedBy::Table, _) | (_, PricedBy::Table) => PricedBy::Table,
+                    _ => PricedBy::Cli,
+                };
             }
         }
         if let Some(turns) = known.turns {

@@ -1,6 +1,6 @@
 //! Reads a coding CLI's output while it runs: into log, transcript and report.
 
-use cloud_code_model::task::Usage;
+use cloud_code_model::task::{AgentStep, Usage};
 
 use crate::agent::Agent;
 use crate::cli::{Event, Reader};
@@ -30,6 +30,9 @@ pub(super) struct AgentSink<'a> {
     err_lines: Lines,
     err: LogStream,
     budget: Option<f64>,
+    model: Option<String>,
+    turns_left: Option<u32>,
+    over_turns: bool,
     pub(super) session: Option<String>,
     pub(super) question: Option<String>,
     pub(super) over_budget: bool,
@@ -43,7 +46,9 @@ impl<'a> AgentSink<'a> {
         state: &TaskState<'a>,
         number: usize,
         reader: Box<dyn Reader>,
+        step: &AgentStep,
         budget: Option<f64>,
+        turns_left: Option<u32>,
     ) -> AgentSink<'a> {
         AgentSink {
             agent: state.agent,
@@ -53,6 +58,9 @@ impl<'a> AgentSink<'a> {
             err_lines: Lines::new(MAX_LINE),
             err: state.agent.journal.stream(),
             budget,
+            model: step.model.clone(),
+            turns_left,
+            over_turns: false,
             session: None,
             question: None,
             over_budget: false,
@@ -103,6 +111,11 @@ impl<'a> AgentSink<'a> {
                 let lines: Vec<String> = output.lines().map(|line| format!("{mark}{line}")).collect();
                 journal.log(&lines.join("\n"));
             }
+            Event::Turn => match &mut self.turns_left {
+                Some(0) => self.over_turns = true,
+                Some(turns) => *turns -= 1,
+                None => {}
+            },
             Event::Retry { reason } => journal.say(&format!("the CLI tries a request again: {reason}")),
             Event::Question(text) => {
                 journal.say(&format!("question: {text}"));
@@ -114,6 +127,7 @@ impl<'a> AgentSink<'a> {
     }
 
     fn usage(&mut self, usage: Usage) {
+        let usage = self.agent.config.prices.fill(self.model.as_deref(), usage);
         if let (Some(budget), Some(cost)) = (self.budget, usage.cost_usd) {
             self.over_budget |= cost > budget;
         }
@@ -144,6 +158,7 @@ impl Sink for AgentSink<'_> {
         }
         match (self.over_budget, self.closing) {
             (true, _) => Verdict::Stop(Cause::Budget),
+            (_, false) if self.over_turns => Verdict::Stop(Cause::Turns),
             (_, true) => Verdict::Closing,
             _ => Verdict::Continue,
         }

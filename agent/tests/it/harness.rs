@@ -100,6 +100,29 @@ impl Lab {
             .unwrap()
     }
 
+    /// Runs a tasking with these steps to its end, in a container of this image as the server would start it.
+    pub(crate) fn run_in(&self, image: &str, steps: &str, more: &str) -> Left {
+        self.write_tasking(&self.tasking(steps, more));
+        let container = Container::new(image);
+        self.give(container.user);
+        let left = Command::new("docker")
+            .args(container.arguments(&self.root(), &self.env))
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .output();
+        self.give((rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()));
+        let output = left.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        Left { report: self.report(), log: self.log(), output }
+    }
+
+    /// Gives the workspace to a user, where this one may.
+    fn give(&self, (user, group): (u32, u32)) {
+        if rustix::process::geteuid().is_root() {
+            let owner = format!("{user}:{group}");
+            assert!(Command::new("chown").args(["-R", &owner]).arg(self.root()).status().unwrap().success());
+        }
+    }
+
     /// Runs a tasking with these steps to its end.
     pub(crate) fn run(&self, steps: &str, more: &str) -> Left {
         self.write_tasking(&self.tasking(steps, more));
@@ -154,6 +177,54 @@ impl Lab {
         assert_eq!(shown, [format!("refs/heads/cloud-code/issue-42 {}", changes.head)]);
         let needs: Vec<String> = header.prerequisites.iter().map(ToString::to_string).collect();
         assert_eq!(needs, std::slice::from_ref(&self.base));
+    }
+}
+
+/// A container to be; it is gone when this is dropped, also when a test failed meanwhile.
+struct Container {
+    name: String,
+    image: String,
+    user: (u32, u32),
+}
+
+impl Container {
+    fn new(image: &str) -> Container {
+        let user = match rustix::process::geteuid().as_raw() {
+            0 => (1000, 1000),
+            user => (user, rustix::process::getegid().as_raw()),
+        };
+        let name = format!("cloud-code-agent-test-{}", uuid::Uuid::new_v4().simple());
+        Container { name, image: image.to_owned(), user }
+    }
+
+    /// The sandbox of `src/adapters/vps/docker/spec.rs`, in Docker's own words.
+    fn arguments(&self, root: &Path, env: &[(String, String)]) -> Vec<String> {
+        let (user, group) = self.user;
+        let mut arguments: Vec<String> =
+            ["run", "--rm", "--init", "--read-only", "--cap-drop", "ALL"].map(str::to_owned).into();
+        let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+        option("--name", self.name.clone());
+        option("--security-opt", "no-new-privileges".to_owned());
+        option("--user", format!("{user}:{group}"));
+        option("--tmpfs", "/tmp:rw,exec,nosuid,nodev,mode=1777".to_owned());
+        option("--tmpfs", format!("/home/agent:rw,exec,nosuid,nodev,mode=0700,uid={user},gid={group}"));
+        option("--add-host", "host.docker.internal:host-gateway".to_owned());
+        option("--volume", format!("{}:/workspace", root.display()));
+        option("--env", "CLOUD_CODE_RETRY_SECONDS=0,0.01,0.01".to_owned());
+        // By its name alone: the value comes from the client's environment.
+        env.iter().for_each(|(name, _)| option("--env", name.clone()));
+        arguments.push(self.image.clone());
+        arguments
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let _ = Command::new("docker")
+            .args(["rm", "-fv", &self.name])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
     }
 }
 

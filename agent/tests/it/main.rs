@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod claude;
+mod clis;
 mod harness;
 mod life;
+mod real;
 mod secrets;
 mod steps;
 mod stopping;

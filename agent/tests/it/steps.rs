@@ -168,7 +168,7 @@ fn mistakes_in_a_workflow_are_told() {
     check("- { uses: actions/setup-node@v4 }", "`uses: actions/setup-node@v4` is not supported here");
     check(
         "- { uses: agent, with: { cli: nano, prompt: p } }",
-        "`nano` is not known here; there are claude-code, script",
+        "`nano` is not known here; there are claude-code, codex, gemini, aider, opencode, script",
     );
     check("- { uses: agent, with: { cli: script, prompt: p } }", "with.command");
     check("- { uses: agent, with: { cli: script, command: x } }", "an agent needs a prompt");

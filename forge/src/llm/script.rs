@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::tools;
+use super::wire::Asked;
+
 /// Tokens that a turn says it has used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -55,7 +58,7 @@ pub enum Turn {
         /// The header's value, in seconds.
         retry_after: u64,
     },
-    /// 529, as when the service is overloaded.
+    /// 529 from Anthropic, 503 from the others: the service is overloaded.
     Overloaded,
     /// 401, as for a bad key.
     Unauthorized,
@@ -88,13 +91,14 @@ impl Turn {
         Self::ToolUse { name: name.into(), input, usage: Usage::default() }
     }
 
-    /// Runs a command line with claude-code's `Bash` tool.
+    /// Runs a command line with claude-code's `Bash` tool; other programs hear their own tool's name.
     #[must_use]
     pub fn bash(command: &str) -> Self {
         Self::tool("Bash", serde_json::json!({ "command": command, "description": "Run a command" }))
     }
 
-    /// Writes a file with claude-code's `Write` tool; the path must be absolute.
+    /// Writes a file with claude-code's `Write` tool, which wants an absolute path; other programs hear their own tool's
+    /// name, and aider, which has no tools, wants a path in the repository.
     #[must_use]
     pub fn write(path: &str, content: &str) -> Self {
         Self::tool("Write", serde_json::json!({ "file_path": path, "content": content }))
@@ -131,6 +135,19 @@ pub(super) struct Due {
     pub(super) index: Option<usize>,
     pub(super) turn: Turn,
     pub(super) next_text: Turn,
+}
+
+impl Due {
+    /// The harmless answer to a side request.
+    pub(super) fn beside() -> Self {
+        Self { index: None, next_text: Turn::text("Work"), turn: Turn::text("Work") }
+    }
+
+    /// The same, said with the tools of the program that asks.
+    pub(super) fn fitted(self, asked: &Asked) -> Self {
+        let (turn, next_text) = (tools::fit(&self.turn, asked), tools::fit(&self.next_text, asked));
+        Self { turn, next_text, ..self }
+    }
 }
 
 impl Script {

@@ -1,16 +1,12 @@
 //! The HTTP side of the scripted LLM.
 
 use std::collections::HashSet;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures::StreamExt;
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::{Frame, Incoming};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -18,8 +14,9 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::messages::{self, Asked};
+use super::reply::{Body, Dropped, json_reply, speak};
 use super::script::{Due, Script, Turn};
+use super::wire::{Asked, Wire};
 use crate::error::{ForgeError, Result};
 
 /// One request to the scripted LLM.
@@ -29,13 +26,15 @@ pub struct LlmRequest {
     pub method: String,
     /// The path, without the query.
     pub path: String,
-    /// The key that it was made with, from `x-api-key` or `authorization: Bearer`.
+    /// The API; None where no conversation is held.
+    pub wire: Option<Wire>,
+    /// The key that it was made with, from `x-api-key`, `x-goog-api-key` or `authorization: Bearer`.
     pub key: Option<String>,
     /// All headers, lower case.
     pub headers: Vec<(String, String)>,
     /// The model asked for.
     pub model: String,
-    /// The text of the first user message.
+    /// What the user said before the LLM first spoke.
     pub prompt: String,
     /// The body.
     pub body: Value,
@@ -68,13 +67,6 @@ impl std::fmt::Debug for LlmServer {
     }
 }
 
-type Body = UnsyncBoxBody<Bytes, Dropped>;
-
-/// The connection is to be closed here.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the connection is closed on purpose")]
-struct Dropped;
-
 impl LlmServer {
     /// Starts one on loopback whose every conversation goes by this script.
     ///
@@ -104,7 +96,8 @@ impl LlmServer {
         Ok(Self { inner, address, stop })
     }
 
-    /// The root, for `ANTHROPIC_BASE_URL`; no slash at the end.
+    /// The root, for `ANTHROPIC_BASE_URL` and `GOOGLE_GEMINI_BASE_URL`; no slash at the end. OpenAI's base URL is this
+    /// with `/v1`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
@@ -184,17 +177,20 @@ async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Result<Respons
     let raw = body.collect().await.map_err(|_| Dropped)?.to_bytes();
     let body: Value = serde_json::from_slice(&raw).unwrap_or_default();
     let (method, path) = (parts.method.as_str(), parts.uri.path());
-    let asked = messages::read(&body);
-    let conversation = method == "POST" && path == "/v1/messages";
-    let main = conversation && asked.main;
-    let due = if main { inner.due(&asked) } else { inner.beside(method, path, &asked) };
-    let status = match &due.turn {
-        Turn::RateLimited { .. } => 429,
-        Turn::Overloaded => 529,
-        Turn::Unauthorized => 401,
-        Turn::Status { status, .. } => *status,
-        Turn::Hang { .. } => 0,
-        Turn::Text { .. } | Turn::ToolUse { .. } | Turn::DropStream => 200,
+    let wire = Wire::of(method, path);
+    let asked = wire.map(|wire| wire.read(path, &body, &inner.scripts));
+    let due = match &asked {
+        Some(asked) if asked.main => inner.due(asked).fitted(asked),
+        _ => Due::beside(),
+    };
+    let status = match (&due.turn, wire) {
+        (_, None) => beside(method, path, raw.len()).0,
+        (Turn::RateLimited { .. }, _) => 429,
+        (Turn::Overloaded, Some(wire)) => wire.overloaded(),
+        (Turn::Unauthorized, _) => 401,
+        (Turn::Status { status, .. }, _) => *status,
+        (Turn::Hang { .. }, _) => 0,
+        (Turn::Text { .. } | Turn::ToolUse { .. } | Turn::DropStream, _) => 200,
     };
     let header =
         |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -202,24 +198,38 @@ async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Result<Respons
     let headers = parts.headers.iter();
     let headers = headers
         .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+    let main = asked.as_ref().is_some_and(|asked| asked.main);
+    let of = |field: fn(&Asked) -> &String| asked.as_ref().map(field).cloned().unwrap_or_default();
     inner.record(LlmRequest {
         method: method.to_owned(),
         path: path.to_owned(),
-        key: header("x-api-key").or(bearer),
+        wire,
+        key: header("x-api-key").or(header("x-goog-api-key")).or(bearer),
         headers: headers.collect(),
-        model: asked.model.clone(),
-        prompt: asked.prompt.clone(),
+        model: of(|asked| &asked.model),
+        prompt: of(|asked| &asked.prompt),
         body,
         main,
         turn: if main { due.index } else { None },
         status,
     });
+    match (wire, &asked) {
+        (Some(wire), Some(asked)) => speak(wire, asked, &due, status).await,
+        _ => {
+            let (status, body) = beside(method, path, raw.len());
+            json_reply(status, &body)
+        }
+    }
+}
+
+/// The harmless answer where no conversation is held; `length` is the request's in bytes.
+fn beside(method: &str, path: &str, length: usize) -> (u16, Value) {
     match (method, path) {
-        ("POST", "/v1/messages") => speak(&asked, &due, status).await,
-        ("POST", "/v1/messages/count_tokens") => json_reply(200, &json!({ "input_tokens": raw.len() / 4 })),
-        ("GET", "/v1/models") => json_reply(200, &json!({ "data": [], "has_more": false })),
-        ("GET" | "HEAD", "/") => json_reply(200, &json!({})),
-        _ => json_reply(404, &messages::error(404, "The scripted LLM has no such address")),
+        ("POST", "/v1/messages/count_tokens") => (200, json!({ "input_tokens": length / 4 })),
+        ("POST", path) if path.ends_with(":countTokens") => (200, json!({ "totalTokens": length / 4 })),
+        ("GET", "/v1/models") => (200, json!({ "object": "list", "data": [], "has_more": false })),
+        ("GET" | "HEAD", "/") => (200, json!({})),
+        _ => (404, Wire::Anthropic.error(404, "The scripted LLM has no such address")),
     }
 }
 
@@ -238,17 +248,6 @@ impl Inner {
         due
     }
 
-    /// The harmless answer to a side request, and the status of what is no conversation at all.
-    fn beside(&self, method: &str, path: &str, _asked: &Asked) -> Due {
-        let turn = match (method, path) {
-            ("POST", "/v1/messages" | "/v1/messages/count_tokens")
-            | ("GET", "/v1/models")
-            | ("GET" | "HEAD", "/") => Turn::text("Work"),
-            _ => Turn::Status { status: 404, message: String::new() },
-        };
-        Due { index: None, next_text: turn.clone(), turn }
-    }
-
     fn record(&self, request: LlmRequest) {
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         requests.push(request);
@@ -256,53 +255,4 @@ impl Inner {
         drop(requests);
         self.changed.send_replace(count);
     }
-}
-
-async fn speak(asked: &Asked, due: &Due, status: u16) -> Result<Response<Body>, Dropped> {
-    match &due.turn {
-        Turn::RateLimited { retry_after } => {
-            let body = messages::error(429, "This request would exceed your account's rate limit.");
-            let mut reply = json_reply(429, &body)?;
-            let value = retry_after.to_string().parse().map_err(|_| Dropped)?;
-            reply.headers_mut().insert("retry-after", value);
-            Ok(reply)
-        }
-        Turn::Overloaded => json_reply(529, &messages::error(529, "Overloaded")),
-        Turn::Unauthorized => json_reply(401, &messages::error(401, "invalid x-api-key")),
-        Turn::Status { message, .. } => json_reply(status, &messages::error(status, message)),
-        Turn::Hang { seconds } => {
-            tokio::time::sleep(Duration::from_secs(*seconds)).await;
-            Err(Dropped)
-        }
-        Turn::DropStream => {
-            let mut events = messages::events(&asked.model, &due.next_text).unwrap_or_default();
-            events.truncate(events.len() / 2);
-            stream(events, true)
-        }
-        turn if asked.stream => stream(messages::events(&asked.model, turn).unwrap_or_default(), false),
-        turn => json_reply(200, &messages::whole(&asked.model, turn).unwrap_or_default()),
-    }
-}
-
-fn stream(events: Vec<String>, broken: bool) -> Result<Response<Body>, Dropped> {
-    let frames = events.into_iter().map(|event| Ok(Frame::data(Bytes::from(event))));
-    let end = broken.then_some(Err(Dropped));
-    // A pause before the break, so that what was said so far is not lost in a buffer.
-    let frames = futures::stream::iter(frames.chain(end)).then(|frame| async {
-        tokio::task::yield_now().await;
-        frame
-    });
-    let body = StreamBody::new(frames).boxed_unsync();
-    let reply = Response::builder().header("content-type", "text/event-stream; charset=utf-8");
-    reply.header("cache-control", "no-cache").body(body).map_err(|_| Dropped)
-}
-
-fn json_reply(status: u16, body: &Value) -> Result<Response<Body>, Dropped> {
-    let body =
-        Full::new(Bytes::from(body.to_string())).map_err(|never: Infallible| match never {}).boxed_unsync();
-    let reply = Response::builder().status(status).header("content-type", "application/json");
-    reply
-        .header("request-id", format!("req_{}", uuid::Uuid::new_v4().simple()))
-        .body(body)
-        .map_err(|_| Dropped)
 }

@@ -112,8 +112,12 @@ impl Store for MemoryStore {
         Ok(self.inner().ranked(usize::MAX, wanted))
     }
 
-    async fn active(&self, limit: usize) -> Result<Vec<RunId>, StoreError> {
-        Ok(self.inner().ranked(limit, |run| (!run.is_over()).then_some(run.created_at)))
+    async fn active_on(&self, repository: &str, subject: u64) -> Result<Vec<RunId>, StoreError> {
+        let wanted = |run: &Run| {
+            let here = run.repository.full_name() == repository && run.subject.number == subject;
+            (here && !run.is_over()).then_some(run.created_at)
+        };
+        Ok(self.inner().ranked(usize::MAX, wanted))
     }
 
     async fn record(&self, decision: &Decision) -> Result<(), StoreError> {

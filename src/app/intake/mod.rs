@@ -59,7 +59,9 @@ async fn refuse(
 ) -> Result<(), AppError> {
     // Somebody who typed a command waits for an answer; so does nobody else, and bots are never answered.
     if trigger.command && !trigger.by_bot {
-        reply(app, delivery, trigger, &comments::refused(&trigger.actor, &reason)).await?;
+        // Once for the same words to the same person on one issue: a stranger must not make us fill it with answers.
+        let key = digest(&["refused", &trigger.actor.to_lowercase(), &reason]);
+        answer(app, delivery, trigger, &key, &comments::refused(&trigger.actor, &reason)).await?;
     }
     record(app, delivery, Some(payload), "refused", reason, Vec::new()).await
 }
@@ -113,7 +115,7 @@ fn reason_no_workflow() -> &'static str {
 
 async fn cancel_all(app: &App, delivery: &Delivery, trigger: &Trigger) -> Result<Vec<RunId>, AppError> {
     let mut cancelled = Vec::new();
-    for id in app.store.active(10_000).await? {
+    for id in app.store.active_on(&trigger.repository.full_name(), trigger.number).await? {
         let run = match app.store.load(&id).await {
             Err(error @ StoreError::Corrupt(_)) => {
                 tracing::error!(run = %id, %error, "a run could not be read");
@@ -122,9 +124,7 @@ async fn cancel_all(app: &App, delivery: &Delivery, trigger: &Trigger) -> Result
             other => other?.map(|stored| stored.run),
         };
         let Some(run) = run else { continue };
-        let here = run.repository.full_name().eq_ignore_ascii_case(&trigger.repository.full_name())
-            && run.subject.number == trigger.number;
-        if here && was_there(&run, delivery) {
+        if was_there(&run, delivery) {
             cancel::cancel(app, &id, &trigger.actor).await?;
             cancelled.push(id);
         }
@@ -142,7 +142,18 @@ fn was_there(run: &Run, delivery: &Delivery) -> bool {
 /// Answers the person who typed a command, once however often the delivery is handled.
 async fn reply(app: &App, delivery: &Delivery, trigger: &Trigger, text: &str) -> Result<(), AppError> {
     let key = digest(&["reply", &trigger.semantic_key, &delivery.event]);
-    let marker = comments::reply_marker(&key);
+    answer(app, delivery, trigger, &key, text).await
+}
+
+/// Comments on the issue, once for a key.
+async fn answer(
+    app: &App,
+    delivery: &Delivery,
+    trigger: &Trigger,
+    key: &str,
+    text: &str,
+) -> Result<(), AppError> {
+    let marker = comments::reply_marker(key);
     let body = format!("{marker}\n{text}");
     match app.forge.put_comment(&trigger.repository, trigger.number, &marker, None, &body).await {
         Ok(_) => Ok(()),

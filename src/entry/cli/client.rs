@@ -175,7 +175,7 @@ impl Client {
         let Ok(error) = error else {
             return Err(self.strange(format!("HTTP {}", head.status.as_u16())));
         };
-        let message = crate::http::words::one_line(&error.error.message);
+        let message = crate::words::one_line(&error.error.message);
         Err(match head.status.as_u16() {
             401 => ClientError::Unauthorized { server: self.server.clone(), message },
             status => ClientError::Refused { status, message },

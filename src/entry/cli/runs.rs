@@ -6,7 +6,7 @@ use super::table::{self, Cell, Palette};
 use crate::config::Environment;
 use crate::http::api::logs::{COMPLETE, NEXT_OFFSET};
 use crate::http::api::view::{ApiCancelled, ApiRun, ApiRunList};
-use crate::http::words::{Tone, age, cut, one_line, outcome};
+use crate::words::{Tone, age, cut, one_line, outcome};
 use clap::{Args, Subcommand, ValueEnum};
 use cloud_code_model::ids::RunId;
 use jiff::Timestamp;

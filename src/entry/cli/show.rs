@@ -2,7 +2,7 @@
 
 use super::table::Palette;
 use crate::http::api::view::{ApiAttempt, ApiRun};
-use crate::http::words::{Tone, age, duration, money, one_line, outcome, plural, tokens};
+use crate::words::{Tone, age, duration, money, one_line, outcome, plural, tokens};
 use jiff::Timestamp;
 
 /// Lines, without their ends.

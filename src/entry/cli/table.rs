@@ -1,6 +1,6 @@
 //! Aligned columns and colours for the terminal.
 
-use crate::http::words::Tone;
+use crate::words::Tone;
 
 /// Whether colours are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Writes HTML that can't be broken by what is put into it: markup is `&'static str`, everything else is escaped.
 
-use crate::http::words::tame;
+use crate::words::tame;
 use std::fmt::{Display, Write};
 
 /// HTML being written.

@@ -1,8 +1,8 @@
 //! The page `/`: the latest runs.
 
 use super::html::Html;
-use crate::http::words::{Tone, age, cut, one_line, outcome};
 use crate::ports::{Page, RunSummary};
+use crate::words::{Tone, age, cut, one_line, outcome};
 use jiff::Timestamp;
 
 /// Everything up to the page's own content.

@@ -3,7 +3,7 @@
 use super::html::Html;
 use super::index::{badge, head, time};
 use crate::http::api::view::{ApiAttempt, ApiJob, ApiPublication, ApiRun, ApiUsage};
-use crate::http::words::{Tone, duration, money, one_line, plural, tokens};
+use crate::words::{Tone, duration, money, one_line, plural, tokens};
 use jiff::Timestamp;
 
 pub(super) fn render(run: &ApiRun, now: Timestamp) -> String {

@@ -264,8 +264,14 @@ async fn lists_are_filtered(f: Fixture) {
         (Some(Conclusion::Cancelled), Some(at(4)))
     );
     assert!(list(Some("acme/nothing"), None).await.is_empty());
-    assert_eq!(f.store.active(10).await.unwrap(), [shop.id.clone(), site.id]);
-    assert_eq!(f.store.active(1).await.unwrap(), [shop.id]);
+    let active = async |repository, subject| f.store.active_on(repository, subject).await.unwrap();
+    assert_eq!(active("acme/shop", shop.subject.number).await, std::slice::from_ref(&shop.id));
+    assert_eq!(active("acme/site", site.subject.number).await, [site.id]);
+    assert!(active("acme/shop", shop.subject.number + 1).await.is_empty());
+    let mut over = shop.clone();
+    end(&mut over, 5);
+    f.store.save(&over, 1).await.unwrap();
+    assert!(active("acme/shop", shop.subject.number).await.is_empty());
 }
 
 async fn lists_come_in_pages(f: Fixture) {

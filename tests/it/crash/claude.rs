@@ -25,26 +25,38 @@ jobs:
         run: test "$(sh greet.sh Ada)" = "hello, Ada"
 "#;
 
-/// A world whose server hands this model to containers.
-async fn world(turns: Vec<Turn>) -> (World, LlmServer) {
+/// A world whose server hands this model to containers: `key` and the base URL's variable, with what follows the root there.
+pub(super) async fn world_with(
+    workflow: &str,
+    key: (&str, &str),
+    base: (&str, &str),
+    turns: Vec<Turn>,
+) -> (World, LlmServer) {
     // Containers do not reach loopback.
     let any = SocketAddr::from(([0, 0, 0, 0], 0));
     let llm = LlmServer::bind(any, vec![Script { when: None, turns }]).await.unwrap();
-    let mut world = World::with_workflow(WORKFLOW).await;
+    let mut world = World::with_workflow(workflow).await;
     for (name, value) in [
         ("RUNNER", "docker"),
         ("DOCKER_EXTRA_HOSTS", "host.docker.internal:host-gateway"),
-        ("ANTHROPIC_API_KEY", KEY),
-        ("ANTHROPIC_BASE_URL", &format!("http://host.docker.internal:{}", llm.address().port())),
+        key,
+        (base.0, &format!("http://host.docker.internal:{}{}", llm.address().port(), base.1)),
     ] {
         world.set(name, value);
+    }
+    if let Ok(prefix) = std::env::var("CLOUD_CODE_TEST_IMAGES") {
+        world.set("AGENT_IMAGE_PREFIX", &prefix);
     }
     world.start().await;
     (world, llm)
 }
 
+async fn world(turns: Vec<Turn>) -> (World, LlmServer) {
+    world_with(WORKFLOW, ("ANTHROPIC_API_KEY", KEY), ("ANTHROPIC_BASE_URL", ""), turns).await
+}
+
 /// The key is nowhere: not in the log, the comment, the pull request, the database, or any kept file.
-fn key_is_nowhere(world: &World, number: u64) {
+pub(super) fn key_is_nowhere(world: &World, number: u64, key: &str) {
     let mut places = vec![("the log".to_owned(), world.log().into_bytes())];
     for comment in world.forge.comments(REPOSITORY, number).unwrap() {
         places.push(("a comment".to_owned(), comment.body.into_bytes()));
@@ -63,7 +75,7 @@ fn key_is_nowhere(world: &World, number: u64) {
     assert!(files.iter().any(|path| path.ends_with("cloud-code.db")), "{files:?}");
     places.extend(files.into_iter().map(|path| (path.display().to_string(), fs::read(&path).unwrap())));
     for (place, bytes) in places {
-        let found = bytes.windows(KEY.len()).any(|window| window == KEY.as_bytes());
+        let found = bytes.windows(key.len()).any(|window| window == key.as_bytes());
         assert!(!found, "the key is in {place}");
     }
 }
@@ -140,7 +152,7 @@ async fn claude_makes_a_pull_request() {
         "{transcript}"
     );
     world.terminate(PATIENCE).await;
-    key_is_nowhere(&world, number);
+    key_is_nowhere(&world, number, KEY);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,5 +173,5 @@ async fn a_refused_key_is_an_honest_failure() {
     assert!((1..=6).contains(&tries), "{tries} tries");
     world.nothing_left();
     world.terminate(PATIENCE).await;
-    key_is_nowhere(&world, number);
+    key_is_nowhere(&world, number, KEY);
 }

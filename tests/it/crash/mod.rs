@@ -2,6 +2,7 @@
 //! disk, or left without Docker. The forge lives in the test's process, so that it outlives every server.
 
 mod claude;
+mod clis;
 mod containers;
 mod disk;
 mod kill;

@@ -115,6 +115,43 @@ async fn a_delivery_is_queued_as_it_came() {
     assert_eq!(deliveries[0].payload.get(), body);
 }
 
+/// Unsigned callers who send much, and slowly, neither fill the memory nor keep ordinary deliveries waiting.
+#[tokio::test]
+async fn large_bodies_take_turns_and_small_ones_pass() {
+    use futures::StreamExt;
+    let world = World::new();
+    let started = Arc::new(AtomicUsize::new(0));
+    let (end, ended) = tokio::sync::watch::channel(false);
+    let endless = || {
+        let (started, mut ended) = (Arc::clone(&started), ended.clone());
+        let pieces = futures::stream::iter((0..3).map(|_| Bytes::from(vec![b' '; 200 * 1024])))
+            .inspect(move |_| {
+                started.fetch_add(1, Ordering::SeqCst);
+            })
+            .chain(futures::stream::once(async move {
+                ended.wait_for(|over| *over).await.unwrap();
+                Bytes::from_static(b"{}")
+            }));
+        let body = Body::from_stream(pieces.map(Ok::<_, std::io::Error>));
+        let mut request = call("d-large", "issues", "");
+        *request.body_mut() = body;
+        request.headers_mut().remove("content-length");
+        request
+    };
+    let large: Vec<_> = (0..10).map(|_| world.send(endless())).collect();
+    let large = futures::future::join_all(large);
+    let small = async {
+        let answer = world.send(call("d-small", "issues", "{}")).await;
+        // Four are in their third piece; the others wait for a turn after their second.
+        let read = started.load(Ordering::SeqCst);
+        end.send(true).unwrap();
+        (answer.status.as_u16(), read)
+    };
+    let (large, (small, read)) = futures::future::join(large, small).await;
+    assert_eq!((small, read), (202, 4 * 3 + 6 * 2));
+    assert!(large.iter().all(|answer| answer.status.as_u16() == 401));
+}
+
 #[tokio::test]
 async fn a_form_is_signed_as_a_whole() {
     let world = World::new();

@@ -18,6 +18,9 @@ use std::time::Duration;
 /// How long decisions are kept.
 const DECISIONS_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
+const ACTIVE_ON: &str = "SELECT id FROM runs WHERE repository = $1 AND subject = $2 AND status <> 'completed' \
+    ORDER BY created_at, id";
+
 /// The store of a [`super::Database`].
 #[derive(Clone)]
 pub struct SqlStore {
@@ -59,54 +62,41 @@ impl RunRow {
         semantic_key: String,
         connection: &mut SqliteConnection,
     ) -> Result<bool, sqlx::Error> {
-        let done = sqlx::query(
-            "INSERT INTO runs (id, version, semantic_key, repository, subject, title, workflow, group_key, status, \
-             conclusion, created_at, finished_at, due_at, run) \
-             VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING",
-        )
-        .bind(self.id)
-        .bind(semantic_key)
-        .bind(self.summary.repository)
-        .bind(self.summary.subject.cast_signed())
-        .bind(self.summary.title)
-        .bind(self.summary.workflow)
-        .bind(self.group)
-        .bind(self.summary.status.as_str())
-        .bind(self.summary.conclusion.map(|conclusion| conclusion.as_str()))
-        .bind(nanos(self.summary.created_at))
-        .bind(self.summary.finished_at.map(nanos))
-        .bind(self.due_at)
-        .bind(self.json)
-        .execute(connection)
-        .await?;
+        let sql = "INSERT INTO runs (id, repository, subject, title, workflow, group_key, status, conclusion, created_at, \
+            finished_at, due_at, run, version, semantic_key) \
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1, $13) ON CONFLICT DO NOTHING";
+        let done = self.bind(sqlx::query(sql)).bind(semantic_key).execute(connection).await?;
         Ok(done.rows_affected() == 1)
     }
 
     /// Says whether the run stood at `version`.
     async fn update(self, version: i64, connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
-        let done = sqlx::query(
-            "UPDATE runs SET version = version + 1, repository = $3, subject = $4, title = $5, workflow = $6, \
-             group_key = $7, status = $8, conclusion = $9, created_at = $10, finished_at = $11, due_at = $12, run = $13 \
-             WHERE id = $1 AND version = $2",
-        )
-        .bind(self.id)
-        .bind(version)
-        .bind(self.summary.repository)
-        .bind(self.summary.subject.cast_signed())
-        .bind(self.summary.title)
-        .bind(self.summary.workflow)
-        .bind(self.group)
-        .bind(self.summary.status.as_str())
-        .bind(self.summary.conclusion.map(|conclusion| conclusion.as_str()))
-        .bind(nanos(self.summary.created_at))
-        .bind(self.summary.finished_at.map(nanos))
-        .bind(self.due_at)
-        .bind(self.json)
-        .execute(connection)
-        .await?;
+        let sql = "UPDATE runs SET repository = $2, subject = $3, title = $4, workflow = $5, group_key = $6, status = $7, \
+            conclusion = $8, created_at = $9, finished_at = $10, due_at = $11, run = $12, version = version + 1 \
+            WHERE id = $1 AND version = $13";
+        let done = self.bind(sqlx::query(sql)).bind(version).execute(connection).await?;
         Ok(done.rows_affected() == 1)
     }
+
+    /// Binds the first twelve parameters, which both statements have.
+    fn bind(self, query: Statement<'_>) -> Statement<'_> {
+        query
+            .bind(self.id)
+            .bind(self.summary.repository)
+            .bind(self.summary.subject.cast_signed())
+            .bind(self.summary.title)
+            .bind(self.summary.workflow)
+            .bind(self.group)
+            .bind(self.summary.status.as_str())
+            .bind(self.summary.conclusion.map(|conclusion| conclusion.as_str()))
+            .bind(nanos(self.summary.created_at))
+            .bind(self.summary.finished_at.map(nanos))
+            .bind(self.due_at)
+            .bind(self.json)
+    }
 }
+
+type Statement<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
 
 #[async_trait]
 impl Store for SqlStore {
@@ -216,10 +206,8 @@ impl Store for SqlStore {
         ids(query.fetch_all(&self.readers).await)
     }
 
-    async fn active(&self, limit: usize) -> Result<Vec<RunId>, StoreError> {
-        let query =
-            sqlx::query("SELECT id FROM runs WHERE status <> 'completed' ORDER BY created_at, id LIMIT $1")
-                .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    async fn active_on(&self, repository: &str, subject: u64) -> Result<Vec<RunId>, StoreError> {
+        let query = sqlx::query(ACTIVE_ON).bind(repository).bind(subject.cast_signed());
         ids(query.fetch_all(&self.readers).await)
     }
 
@@ -343,5 +331,24 @@ fn unavailable(error: sqlx::Error) -> StoreError {
 impl From<WriteFailed> for StoreError {
     fn from(failed: WriteFailed) -> Self {
         Self::Unavailable(failed.0)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    /// What is over, and what other repositories do, must not be walked through when somebody cancels.
+    #[tokio::test]
+    async fn active_runs_are_found_by_an_index() {
+        use sqlx::Connection;
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        sqlx::migrate!("./migrations").run(&mut connection).await.unwrap();
+        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {ACTIVE_ON}"));
+        let rows = sqlx::query(explain).fetch_all(&mut connection).await.unwrap();
+        let plan = rows.iter().map(|row| row.get::<String, _>(3)).collect::<Vec<_>>().join("\n");
+        assert!(plan.contains("runs_subject (repository=? AND subject=?)"), "{plan}");
+        assert!(!plan.contains("TEMP B-TREE"), "{plan}");
     }
 }

@@ -4,40 +4,19 @@
 use serde_json::{Value, json};
 
 use super::script::{Turn, Usage};
-
-/// What matters in a request.
-#[derive(Debug, Clone)]
-pub(super) struct Asked {
-    pub(super) model: String,
-    pub(super) stream: bool,
-    /// It has tools, so it is the main conversation and not a side request for a title or a quota.
-    pub(super) main: bool,
-    /// Text of the first user message.
-    pub(super) prompt: String,
-    /// How often the LLM has spoken in it.
-    pub(super) spoken: usize,
-}
+use super::wire::{Asked, pieces, text_of};
 
 pub(super) fn read(body: &Value) -> Asked {
     let messages = body["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let tools = body["tools"].as_array().map(Vec::as_slice).unwrap_or_default();
     let of = |role: &'static str| messages.iter().filter(move |message| message["role"] == role);
     Asked {
         model: body["model"].as_str().unwrap_or_default().to_owned(),
         stream: body["stream"] == true,
-        main: body["tools"].as_array().is_some_and(|tools| !tools.is_empty()),
+        main: !tools.is_empty(),
         prompt: of("user").next().map(|message| text_of(&message["content"])).unwrap_or_default(),
         spoken: of("assistant").count(),
-    }
-}
-
-fn text_of(content: &Value) -> String {
-    match content {
-        Value::String(text) => text.clone(),
-        Value::Array(parts) => {
-            let texts: Vec<_> = parts.iter().filter_map(|part| part["text"].as_str()).collect();
-            texts.join("\n")
-        }
-        _ => String::new(),
+        tools: tools.iter().filter_map(|tool| tool["name"].as_str().map(str::to_owned)).collect(),
     }
 }
 
@@ -118,12 +97,6 @@ pub(super) fn events(model: &str, turn: &Turn) -> Option<Vec<String>> {
 fn event(name: &str, mut data: Value) -> String {
     data["type"] = json!(name);
     format!("event: {name}\ndata: {data}\n\n")
-}
-
-/// Cuts a text in pieces of 40 characters, so that clients have to put it together.
-fn pieces(text: &str) -> Vec<String> {
-    let letters: Vec<char> = text.chars().collect();
-    letters.chunks(40).map(|chunk| chunk.iter().collect()).collect()
 }
 
 /// An error body and the `error.type` that belongs to a status.

@@ -1,4 +1,4 @@
-//! How times, money and outcomes read, on the pages and in the terminal alike.
+//! How times, money, counts and outcomes read: in comments, on the pages and in the terminal alike.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -33,6 +33,19 @@ pub fn money(usd: Option<f64>) -> String {
         Some(usd) if usd > 0.0 && usd < 0.01 => "under $0.01".to_owned(),
         Some(usd) => format!("${usd:.2}"),
     }
+}
+
+/// `12,345`.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
 }
 
 /// `950`, `12.3k`, `4.0M`.
@@ -183,6 +196,7 @@ mod tests {
     fn amounts() {
         let shown = [None, Some(0.0), Some(0.004), Some(0.02), Some(12.5)].map(money);
         assert_eq!(shown, ["unknown", "$0.00", "under $0.01", "$0.02", "$12.50"]);
+        assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([0, 999, 1000, 12_345, 4_000_000].map(tokens), ["0", "999", "1.0k", "12.3k", "4.0M"]);
     }
 
