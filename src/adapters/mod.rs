@@ -5,6 +5,7 @@ pub mod aws;
 pub mod disk;
 pub mod git;
 pub mod github;
+pub mod layered;
 pub mod memory;
 #[cfg(feature = "vps")]
 pub mod vps;

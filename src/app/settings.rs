@@ -4,6 +4,7 @@ use crate::ports::Limits;
 use cloud_code_model::policy::ChangePolicy;
 use cloud_code_model::run::Timing;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Choices that govern runs.
 #[derive(Clone)]
@@ -38,6 +39,8 @@ pub struct Settings {
     pub agent_env: BTreeMap<String, String>,
     /// How often a launch is tried while the runner can't be reached.
     pub launch_tries: u32,
+    /// How often a running attempt is looked at, after a first while in which that is more often.
+    pub watch_interval: Duration,
     /// Label run states on the issue.
     pub state_labels: bool,
 }
@@ -75,6 +78,7 @@ impl Default for Settings {
             silence_minutes: 10.0,
             agent_env: BTreeMap::new(),
             launch_tries: 6,
+            watch_interval: Duration::from_millis(600),
             state_labels: true,
         }
     }

@@ -6,10 +6,10 @@
 //! | a large run's parts | `run#ID` | `part#WRITE#NUMBER` |
 //! | a semantic key | `semantic#KEY` | `semantic` |
 //! | a member of a concurrency group | `group#OWNER/NAME#GROUP` | `TIME#ID` |
+//! | a run on an issue | `subject#OWNER/NAME#NUMBER` | `TIME#ID` |
 //! | a decision | `decision#DELIVERY` | `decision` |
 //! | a message | `message#LANE#KEY` | `message` |
-//! | an attempt's ECS task | `tasks` | the attempt's name |
-//! | a container that was seen without an attempt | `orphans` | the attempt's name |
+//! | an attempt's ECS task | `tasks` | `RUN/JOB/NUMBER` |
 //!
 //! | index | partition | order | has |
 //! | --- | --- | --- | --- |
@@ -110,6 +110,10 @@ pub(super) fn semantic(key: &str) -> String {
 
 pub(super) fn group(repository: &str, group: &str) -> String {
     format!("group#{repository}#{}", digest(&[group]))
+}
+
+pub(super) fn subject(repository: &str, number: u64) -> String {
+    format!("subject#{repository}#{number}")
 }
 
 pub(super) fn decision(delivery: &str) -> String {

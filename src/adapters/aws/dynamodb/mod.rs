@@ -42,6 +42,21 @@ impl DynamoStore {
             .expression_attribute_values(":partition", s(value))
     }
 
+    /// The runs in a partition of members, oldest first. Read from the table itself: an index may not have the youngest yet.
+    async fn members(&self, partition: String) -> Result<Vec<RunId>, StoreError> {
+        let query = self
+            .db
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", s(partition));
+        self.collect(query, usize::MAX, |item| {
+            run_id(text(item, keys::SK).and_then(|place| place.split('#').nth(1)).unwrap_or_default())
+        })
+        .await
+    }
+
     /// Up to `limit` values of one attribute, in the query's order, over as many pages as that takes.
     async fn collect<T>(
         &self,
@@ -120,30 +135,11 @@ impl Store for DynamoStore {
     }
 
     async fn active_in_group(&self, repository: &str, group: &str) -> Result<Vec<RunId>, StoreError> {
-        let query = self
-            .db
-            .query()
-            .table_name(&self.table)
-            .consistent_read(true)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", s(keys::group(repository, group)));
-        self.collect(query, usize::MAX, |item| {
-            run_id(text(item, keys::SK).and_then(|place| place.split('#').nth(1)).unwrap_or_default())
-        })
-        .await
+        self.members(keys::group(repository, group)).await
     }
 
-    async fn active(&self, limit: usize) -> Result<Vec<RunId>, StoreError> {
-        let mut found = Vec::new();
-        for status in [RunStatus::Queued, RunStatus::InProgress] {
-            let query =
-                self.query("status", status.as_str()).key_condition_expression("#partition = :partition");
-            let place = |item: &super::item::Item| Ok(text(item, "place").unwrap_or_default().to_owned());
-            found.extend(self.collect(query, limit, place).await?);
-        }
-        found.sort();
-        found.truncate(limit);
-        found.iter().map(|place| run_id(place.split('#').nth(1).unwrap_or_default())).collect()
+    async fn active_on(&self, repository: &str, subject: u64) -> Result<Vec<RunId>, StoreError> {
+        self.members(keys::subject(repository, subject)).await
     }
 
     async fn record(&self, decision: &Decision) -> Result<(), StoreError> {

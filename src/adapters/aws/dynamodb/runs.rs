@@ -77,8 +77,8 @@ impl DynamoStore {
             ("run".to_owned(), s(run.id.as_str())),
         ]);
         let mut writes = vec![self.put_new(item)?, self.put_new(semantic)?];
-        if let Some(group) = &run.group {
-            writes.push(self.put_new(member(run, group))?);
+        for member in members(run) {
+            writes.push(self.put_new(member)?);
         }
         let made = self.db.transact_write_items().set_transact_items(Some(writes)).send().await;
         let Err(error) = made else { return Ok(Saved::At(1)) };
@@ -163,9 +163,11 @@ impl DynamoStore {
         };
         let count = number(&old, "parts").and_then(|count| usize::try_from(count).ok());
         self.drop_parts(&run.id, text(&old, "write").zip(count)).await?;
-        if let Some(group) = run.group.as_ref().filter(|_| run.is_over()) {
-            let delete = self.db.delete_item().table_name(&self.table).set_key(Some(member(run, group)));
-            delete.send().await.map_err(|error| unavailable(&error))?;
+        if run.is_over() {
+            for member in members(run) {
+                let delete = self.db.delete_item().table_name(&self.table).set_key(Some(member));
+                delete.send().await.map_err(|error| unavailable(&error))?;
+            }
         }
         Ok(Saved::At(version + 1))
     }
@@ -237,10 +239,16 @@ impl DynamoStore {
     }
 }
 
-/// The item by which a run is found among its group.
-fn member(run: &Run, group: &str) -> Item {
-    Item::from([
-        (keys::PK.to_owned(), s(keys::group(&run.repository.full_name(), group))),
-        (keys::SK.to_owned(), s(keys::place(run.created_at, run.id.as_str()))),
-    ])
+/// The items by which a run that is not over is found: on its issue, and among its group.
+fn members(run: &Run) -> Vec<Item> {
+    let repository = run.repository.full_name();
+    let subject = keys::subject(&repository, run.subject.number);
+    let group = run.group.as_ref().map(|group| keys::group(&repository, group));
+    let item = |partition: String| {
+        Item::from([
+            (keys::PK.to_owned(), s(partition)),
+            (keys::SK.to_owned(), s(keys::place(run.created_at, run.id.as_str()))),
+        ])
+    };
+    [Some(subject), group].into_iter().flatten().map(item).collect()
 }

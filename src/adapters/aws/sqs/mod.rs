@@ -108,6 +108,19 @@ impl SqsQueue {
         }
     }
 
+    /// Opens the connections that a push needs.
+    ///
+    /// # Errors
+    /// When the table or the queue does not answer.
+    pub async fn warm(&self) -> Result<(), QueueError> {
+        let url = self.config.lane(Lane::Deliveries);
+        let queue = self.sqs.get_queue_attributes().queue_url(url);
+        let queue = queue.attribute_names(QueueAttributeName::ApproximateNumberOfMessages).send();
+        let (table, queue) = tokio::join!(self.records.claim_nothing(), queue);
+        queue.map_err(|error| QueueError::Unavailable(why(&error)))?;
+        table
+    }
+
     /// Makes a message that SQS handed out ours, for `visibility`. One that is over, or that another copy of was taken, is not.
     ///
     /// # Errors
