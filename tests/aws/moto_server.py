@@ -10,8 +10,12 @@ Beyond moto:
   - POST /_test/fault     {"service": S, "action": A, "times": N, "code": C, "status": 400}   the next N such calls fail
   - POST /_test/task      {"task": ARN, "exit_code": N, "reason": R, "stopped_reason": R, "stop_code": C}   a task ends
   - POST /_test/keys      {"access_key": K, "policy": {…} | null, "expired": bool}
+  - POST /_test/deploy    {"template": PATH, "stack": NAME, "parameters": {…}}   what `sam deploy` makes: {"functions": {NAME:
+                          {"environment", "role"}}, "policies": {ROLE: [STATEMENT]}, "roles": {NAME: ROLE}, "outputs": {…}}
+  - GET  /_test/role/KEY  credentials of a task role, as ECS hands them out, with KEY as the access key
   - GET  /_test/calls     every call so far: {"key": access key, "service", "action", "resource"}
 """
+import ast
 import fnmatch
 import io
 import json
@@ -20,15 +24,20 @@ import re
 import sys
 import threading
 import time
+import traceback
+import zipfile
 from datetime import datetime, timezone
 from urllib.parse import parse_qs, unquote
 
+import boto3
+from moto.core.config import default_user_config
 from moto.ec2.models import ec2_backends
 from moto.ecs.models import EC2ContainerServiceBackend, ecs_backends
 from moto.moto_api._internal import moto_random  # noqa: F401  (loads the API's models)
 from moto.moto_api import state_manager
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.sqs import models as sqs_models
+from translate import translate
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 ACCOUNT = "123456789012"
@@ -42,6 +51,8 @@ def quick_wait(self, timeout):
 sqs_models.Queue.wait_for_messages = quick_wait
 # A Fargate task's containers need no memory of their own; moto counts it.
 EC2ContainerServiceBackend._calculate_task_resource_requirements = lambda self, definition: {"CPU": 0, "MEMORY": 0, "PORTS": [], "PORTS_UDP": []}
+# Functions are described and never run: that takes no Docker.
+default_user_config["lambda"]["use_docker"] = False
 # A task runs until a test ends it; moto would move it along with each look at it.
 state_manager.set_transition("ecs::task", {"progression": "manual", "times": 10**9})
 
@@ -58,8 +69,11 @@ class Aws:
         environ["wsgi.input"] = io.BytesIO(body)
         path = environ.get("PATH_INFO", "/")
         if path.startswith("/_test/"):
-            answer = self.test(path.removeprefix("/_test/"), json.loads(body or b"{}"))
-            return self.reply(start_response, 200, json.dumps(answer), "application/json")
+            try:
+                answer = self.test(path.removeprefix("/_test/"), json.loads(body or b"{}"))
+            except Exception:
+                return self.reply(start_response, 500, traceback.format_exc(), "text/plain")
+            return self.reply(start_response, 200, json.dumps(answer, default=str), "application/json")
         call = self.describe(environ, path, body)
         with self.lock:
             self.calls.append(call)
@@ -97,7 +111,7 @@ class Aws:
         if target:
             fields = json.loads(body or b"{}")
             action = target.split(".")[-1]
-            names = ["TableName", "QueueUrl", "SecretId", "Name", "taskDefinition", "task", "cluster", "logGroupName"]
+            names = ["TableName", "QueueUrl", "SecretId", "taskDefinition", "task", "cluster", "logGroupName"]
             resource = next((fields[name] for name in names if isinstance(fields.get(name), str)), "")
             if action == "TransactWriteItems":
                 resource = next(iter(fields["TransactItems"][0].values()))["TableName"]
@@ -211,11 +225,79 @@ class Aws:
         elif what == "keys":
             known = self.keys.setdefault(how["access_key"], {})
             known.update({name: how[name] for name in ("policy", "expired") if name in how})
+        elif what == "deploy":
+            return self.deploy(how)
+        elif what.startswith("role/"):
+            return {"AccessKeyId": what.removeprefix("role/"), "SecretAccessKey": "secret", "Token": "session"}
         elif what == "subnets":
             return [subnet.id for zone in ec2_backends[ACCOUNT]["eu-west-1"].subnets.values() for subnet in zone.values()]
         elif what == "calls":
             return self.calls
         return {}
+
+    def deploy(self, how):
+        def client(service):
+            return boto3.client(
+                service, endpoint_url=f"http://127.0.0.1:{self.port}", region_name="eu-west-1",
+                aws_access_key_id="deployer", aws_secret_access_key="secret",
+            )
+
+        plain, stack = translate(how["template"], for_moto=True), how["stack"]
+        code = io.BytesIO()
+        with zipfile.ZipFile(code, "w") as archive:
+            archive.writestr("bootstrap", "")
+        s3 = client("s3")
+        if "code" not in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]:
+            s3.create_bucket(Bucket="code", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        s3.put_object(Bucket="code", Key="function.zip", Body=code.getvalue())
+        ec2 = client("ec2")
+        parameters = {
+            "VpcId": ec2.describe_vpcs()["Vpcs"][0]["VpcId"],
+            "SubnetIds": ",".join(subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"]),
+            **how["parameters"],
+        }
+        formation = client("cloudformation")
+        formation.create_stack(
+            StackName=stack, TemplateBody=json.dumps(plain), Capabilities=["CAPABILITY_IAM"],
+            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+        )
+        made = formation.describe_stacks(StackName=stack)["Stacks"][0]
+        if made["StackStatus"] != "CREATE_COMPLETE":
+            raise RuntimeError(made)
+        # moto's CloudFormation leaves a bucket's notifications out.
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in made.get("Outputs", [])}
+        wanted = plain["Resources"]["Bucket"]["Properties"]["NotificationConfiguration"]["QueueConfigurations"]
+        s3.put_bucket_notification_configuration(
+            Bucket=outputs["Bucket"],
+            NotificationConfiguration={"QueueConfigurations": [
+                {
+                    "QueueArn": f"arn:aws:sqs:eu-west-1:{ACCOUNT}:{stack}-reports",
+                    "Events": [one["Event"]],
+                    "Filter": {"Key": {"FilterRules": one["Filter"]["S3Key"]["Rules"]}},
+                }
+                for one in wanted
+            ]},
+        )
+        physical = {
+            resource["LogicalResourceId"]: resource.get("PhysicalResourceId")
+            for resource in formation.list_stack_resources(StackName=stack)["StackResourceSummaries"]
+        }
+        iam, functions = client("iam"), client("lambda")
+        kinds = {name: resource["Type"] for name, resource in plain["Resources"].items()}
+        roles = {name: physical[name] for name, kind in kinds.items() if kind == "AWS::IAM::Role"}
+        policies = {}
+        for role in roles.values():
+            names = iam.list_role_policies(RoleName=role)["PolicyNames"]
+            # moto keeps a document of CloudFormation as Python prints it.
+            documents = [iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names]
+            documents = [ast.literal_eval(one) if isinstance(one, str) else one for one in documents]
+            policies[role] = [statement for document in documents for statement in document["Statement"]]
+        made = {}
+        for name, kind in kinds.items():
+            if kind == "AWS::Lambda::Function":
+                found = functions.get_function_configuration(FunctionName=physical[name])
+                made[name] = {"environment": found["Environment"]["Variables"], "role": found["Role"].split("/")[-1]}
+        return {"functions": made, "policies": policies, "roles": roles, "outputs": outputs, "physical": physical}
 
     # Answers
 
@@ -244,7 +326,9 @@ class Quiet(WSGIRequestHandler):
 def main():
     os.environ.setdefault("MOTO_S3_CUSTOM_ENDPOINTS", "")
     host = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1"
-    server = make_server(host, 0, Aws(), threaded=True, request_handler=Quiet)
+    aws = Aws()
+    server = make_server(host, 0, aws, threaded=True, request_handler=Quiet)
+    aws.port = server.port
     print(server.port, flush=True)
     threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
     server.serve_forever()

@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn places_sort_by_time() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        let mut places = vec![
+        let mut places = [
             after(at("2026-11-23T01:02:03.000000001Z")),
             place(at("2026-11-23T01:02:03.000000001Z"), "b"),
             place(at("2026-11-23T01:02:03Z"), "z"),

@@ -24,6 +24,10 @@ pub(super) fn status(task: &Task) -> ContainerStatus {
 /// What ECS's reason means; `None` where the exit code says it all.
 fn detail(reason: &str, stop_code: Option<&TaskStopCode>, code: Option<i64>) -> Option<String> {
     let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+    // It ended, or we ended it: the code says how.
+    let by_itself = code.is_some()
+        && (stop_code == Some(&TaskStopCode::EssentialContainerExited)
+            || has(&["Stopped by Cloud Code", "Removed by Cloud Code", "Essential container"]));
     let meaning = if stop_code == Some(&TaskStopCode::SpotInterruption) || has(&["Spot Task was interrupted"])
     {
         "AWS took the Spot capacity back; `retries:` in the workflow lets such a job run again, and ECS_CAPACITY=on-demand avoids it"
@@ -44,13 +48,7 @@ fn detail(reason: &str, stop_code: Option<&TaskStopCode>, code: Option<i64>) -> 
         "AWS could not start the task in time; run again"
     } else if stop_code == Some(&TaskStopCode::TaskFailedToStart) {
         "the task did not start"
-    } else if stop_code == Some(&TaskStopCode::EssentialContainerExited) && code.is_some() {
-        return None;
-    } else if code.is_some()
-        && has(&["Stopped by Cloud Code", "Removed by Cloud Code", "Essential container"])
-    {
-        return None;
-    } else if reason.is_empty() {
+    } else if by_itself || reason.is_empty() {
         return None;
     } else {
         return Some(format!("the task was stopped: {reason}"));
