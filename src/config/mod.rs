@@ -47,9 +47,9 @@ impl Environment {
         self
     }
 
-    /// The Secrets Manager secret that holds further variables, as a JSON object.
-    pub fn config_secret(&self) -> Option<String> {
-        self.get("CONFIG_SECRET")
+    /// The Secrets Manager secrets that hold further variables, each as a JSON object.
+    pub fn config_secrets(&self) -> Vec<String> {
+        self.list("CONFIG_SECRET")
     }
 
     /// The process's environment.

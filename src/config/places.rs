@@ -146,8 +146,8 @@ impl QueuePlace {
             return Ok(Self::Database);
         };
         let (address, query) = url.split_once('?').unwrap_or((&url, ""));
-        let host =
-            address.split_once("://").map(|(_, rest)| rest.split(['/', ':']).next().unwrap_or_default());
+        let web = address.strip_prefix("https://").or_else(|| address.strip_prefix("http://"));
+        let host = web.map(|rest| rest.split(['/', ':']).next().unwrap_or_default());
         let local = matches!(host, Some("localhost" | "127.0.0.1" | "host.docker.internal"));
         if !(host.is_some_and(|host| host.starts_with("sqs.")) || local) {
             return wrong(

@@ -74,7 +74,7 @@ pub const VARIABLES: &[Variable] = &[
     unset("SECRETS_URL", "secretsmanager://PREFIX. Default: the sealed file in DATA_DIR."),
     unset(
         "CONFIG_SECRET",
-        "For the Lambda functions: the Secrets Manager secret that holds further variables, as a JSON object.",
+        "For the Lambda functions: comma-separated Secrets Manager secrets that hold further variables, each as a JSON object.",
     ),
     secret(
         "CLOUD_CODE_SECRETS_KEY",

@@ -14,6 +14,8 @@ const MAX_RECEIVES: u32 = 15;
 /// A delivery stands for what a person asked for, and nothing else brings it back: it outlives about three days of an outage,
 /// as long as GitHub itself would send it again.
 const MAX_DELIVERY_RECEIVES: u32 = 1000;
+/// One that was taken so often and never given up is answered by nobody: whoever takes it dies of it, or somebody else is always at it.
+const MAX_TAKEN: u32 = 1000;
 /// The longest wait that the other side may ask for.
 const MAX_WAIT: Duration = Duration::from_secs(2 * 3600);
 
@@ -44,8 +46,7 @@ impl Locks {
 
 /// Handles a delivery or a run. One that is at somebody else's is looked at again after `again`.
 pub(super) async fn handle(app: &App, locks: &Locks, message: &Leased, again: Duration) -> Outcome {
-    if message.receives > most(message.lane) {
-        // Whoever handles it never comes to answer: it takes the process down.
+    if message.receives > MAX_TAKEN {
         return Outcome::Never(format!("it was taken {} times and never answered", message.receives));
     }
     let result = match message.lane {
@@ -94,8 +95,8 @@ pub(super) fn failed(message: &Leased, error: &AppError) -> Outcome {
     Outcome::Later(asked.unwrap_or(backoff).min(MAX_WAIT), error.to_string())
 }
 
-/// Says it to the queue.
-pub(super) async fn answer(app: &App, message: &Leased, outcome: &Outcome) {
+/// Says it to the queue, and says whether the queue heard it.
+pub(super) async fn answer(app: &App, message: &Leased, outcome: &Outcome) -> bool {
     let queue = &app.queue;
     let (lane, key) = (message.lane.as_str(), message.key.as_str());
     let answered = match outcome {
@@ -109,9 +110,13 @@ pub(super) async fn answer(app: &App, message: &Leased, outcome: &Outcome) {
             queue.bury(&message.receipt, reason).await
         }
     };
-    if let Err(error) = answered {
-        // It comes back when its lease is over; handling it again changes nothing.
-        tracing::warn!(lane, key, %error, "could not answer the queue");
+    match answered {
+        Ok(()) => true,
+        Err(error) => {
+            // It comes back when its lease is over; handling it again changes nothing.
+            tracing::warn!(lane, key, %error, "could not answer the queue");
+            false
+        }
     }
 }
 

@@ -60,7 +60,7 @@ state_manager.set_transition("ecs::task", {"progression": "manual", "times": 10*
 class Aws:
     def __init__(self):
         self.inner = DomainDispatcherApplication(create_backend_app)
-        self.lock = threading.Lock()
+        self.lock, self.deploying = threading.Lock(), threading.Lock()
         self.calls, self.faults, self.tokens, self.keys = [], [], {}, {}
 
     def __call__(self, environ, start_response):
@@ -130,7 +130,8 @@ class Aws:
 
     @staticmethod
     def matches(fault, call):
-        return fault["service"] == call["service"] and fault.get("action") in (None, call["action"])
+        mine = call["key"].startswith(fault.get("prefix", ""))
+        return mine and fault["service"] == call["service"] and fault.get("action") in (None, call["action"])
 
     # Who may
 
@@ -226,7 +227,8 @@ class Aws:
             known = self.keys.setdefault(how["access_key"], {})
             known.update({name: how[name] for name in ("policy", "expired") if name in how})
         elif what == "deploy":
-            return self.deploy(how)
+            with self.deploying:
+                return self.deploy(how)
         elif what.startswith("role/"):
             return {"AccessKeyId": what.removeprefix("role/"), "SecretAccessKey": "secret", "Token": "session"}
         elif what == "subnets":
@@ -278,6 +280,11 @@ class Aws:
                 for one in wanted
             ]},
         )
+        # moto would hand messages to the functions, which run nothing, and delete them: the tests do it.
+        for backend in sqs_models.sqs_backends[ACCOUNT].values():
+            for name, queue in backend.queues.items():
+                if name.startswith(stack):
+                    queue.lambda_event_source_mappings.clear()
         physical = {
             resource["LogicalResourceId"]: resource.get("PhysicalResourceId")
             for resource in formation.list_stack_resources(StackName=stack)["StackResourceSummaries"]

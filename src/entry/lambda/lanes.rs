@@ -82,8 +82,8 @@ impl Lanes {
             }
         };
         let outcome = keep_leased(app, &message, VISIBILITY, work).await;
-        answer(app, &message, &outcome).await;
-        matches!(outcome, Outcome::Later(..))
+        let heard = answer(app, &message, &outcome).await;
+        !heard || matches!(outcome, Outcome::Later(..))
     }
 
     /// Starts an attempt, where there is room.

@@ -17,7 +17,7 @@ mod reports;
 mod sweeper;
 mod web;
 
-pub use event::{BatchResponse, QueueEvent};
+pub use event::{BatchResponse, Failure, QueueEvent, QueueRecord};
 pub use lanes::Lanes;
 pub use reports::Reporter;
 pub use sweeper::Sweeper;
@@ -43,23 +43,30 @@ pub struct Function {
     config: Config,
 }
 
-/// The function's environment, with what the secret that it names adds.
+/// The function's environment, with what the secrets that it names add.
 async fn environment(aws: &Aws) -> anyhow::Result<Environment> {
     complete(Environment::of_process(), aws).await
 }
 
-/// An environment, with what the secret that it names adds.
+/// An environment, with what the secrets that it names add.
 ///
 /// # Errors
-/// When that secret can't be read, or is no JSON object of texts.
+/// When one of them can't be read, or is no JSON object of texts.
 pub async fn complete(env: Environment, aws: &Aws) -> anyhow::Result<Environment> {
-    let Some(name) = env.config_secret() else { return Ok(env) };
-    let secret = SecretsManager::new(aws, "").read(&name).await.context("CONFIG_SECRET")?;
+    let mut env = env;
+    for name in env.config_secrets() {
+        env = env.with(secret_variables(aws, &name).await?);
+    }
+    Ok(env)
+}
+
+/// The variables that a secret holds.
+async fn secret_variables(aws: &Aws, name: &str) -> anyhow::Result<BTreeMap<String, String>> {
+    let secret = SecretsManager::new(aws, "").read(name).await.context("CONFIG_SECRET")?;
     let secret = secret.with_context(|| format!("CONFIG_SECRET: there is no secret {name}"))?;
     // A parser's error could repeat a part of what it read.
-    let more: BTreeMap<String, String> = serde_json::from_str(secret.reveal())
-        .map_err(|_| anyhow::anyhow!("CONFIG_SECRET: {name} is no JSON object of texts"))?;
-    Ok(env.with(more))
+    serde_json::from_str(secret.reveal())
+        .map_err(|_| anyhow::anyhow!("CONFIG_SECRET: {name} is no JSON object of texts"))
 }
 
 impl Function {
@@ -71,17 +78,16 @@ impl Function {
         let aws = Aws::load().await;
         let env = environment(&aws).await?;
         logging::start(&env)?;
-        let function = Self::with(&Config::read(&env)?, &aws)?;
+        let function = Self::with(&Config::read(&env)?, &aws, Arc::new(SystemClock))?;
         function.warm().await;
         Ok(function)
     }
 
-    /// With these settings.
+    /// With these settings, and this time for leases and deadlines.
     ///
     /// # Errors
     /// When a part is not on AWS: a function has no disk to keep anything on.
-    pub fn with(config: &Config, aws: &Aws) -> anyhow::Result<Self> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    pub fn with(config: &Config, aws: &Aws, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         let storage = &config.storage;
         let store =
             aws::store(aws, storage, &clock).context("DATABASE_URL: a function needs dynamodb://TABLE")?;
@@ -97,7 +103,8 @@ impl Function {
             app_id: config.github.app_id,
             slug: config.github.slug.clone(),
             private_key_pem: config.github.private_key.clone(),
-            clock: Arc::clone(&clock),
+            // GitHub looks at the machine's own time.
+            clock: Arc::new(SystemClock),
         })?;
         let queue = Arc::new(queue);
         let app = App {

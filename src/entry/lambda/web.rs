@@ -8,6 +8,7 @@ use crate::http::{self, HttpParts, HttpState};
 use crate::ports::{Clock, SystemClock};
 use anyhow::Context;
 use axum::Router;
+use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -43,14 +44,14 @@ pub async fn webhook_with(env: &Environment, aws: &Aws) -> anyhow::Result<Router
 /// The first setting that is missing or wrong.
 pub async fn console() -> anyhow::Result<Router> {
     let function = Function::load().await?;
-    console_with(&function)
+    console_with(&function, crate::metrics::install()?)
 }
 
 /// On this function.
 ///
 /// # Errors
-/// When a secret is empty, or metrics can't be recorded.
-pub fn console_with(function: &Function) -> anyhow::Result<Router> {
+/// When a secret is empty.
+pub fn console_with(function: &Function, metrics: PrometheusHandle) -> anyhow::Result<Router> {
     let app = &function.app;
     let server: &ServerConfig = &function.config.server;
     let health = Arc::new(AppHealth(Arc::clone(app)));
@@ -66,7 +67,7 @@ pub fn console_with(function: &Function) -> anyhow::Result<Router> {
         webhook_secret: function.config.github.webhook_secret.clone(),
         api_tokens: server.api_tokens.clone(),
         health: Arc::clone(&health) as _,
-        metrics: crate::metrics::install()?,
+        metrics,
         canceller: health,
         shutdown,
     })?;

@@ -57,6 +57,8 @@ pub(crate) struct Aws {
     /// Begins the names of everything in it.
     pub(crate) name: String,
     pub(crate) config: SdkConfig,
+    /// Its bucket.
+    pub(crate) bucket: String,
 }
 
 impl Aws {
@@ -65,7 +67,7 @@ impl Aws {
         let moto = moto()?;
         let name = format!("cc-{}", uuid::Uuid::new_v4().simple());
         let config = config(&moto.endpoint, "test").await;
-        Some(Self { endpoint: moto.endpoint.clone(), name, config })
+        Some(Self { endpoint: moto.endpoint.clone(), bucket: name.clone(), name, config })
     }
 
     /// What adapters are made of.
@@ -82,7 +84,7 @@ impl Aws {
         SqsConfig {
             url: format!("{}/{ACCOUNT}/{}", self.endpoint, self.name),
             table: self.name.clone(),
-            bucket: self.name.clone(),
+            bucket: self.bucket.clone(),
         }
     }
 
@@ -154,12 +156,12 @@ impl Aws {
 
     pub(crate) async fn put_object(&self, key: &str, bytes: &'static [u8]) {
         let body = aws_sdk_s3::primitives::ByteStream::from_static(bytes);
-        self.s3().put_object().bucket(&self.name).key(key).body(body).send().await.unwrap();
+        self.s3().put_object().bucket(&self.bucket).key(key).body(body).send().await.unwrap();
     }
 
     /// An object of the bucket; `None` where there is none.
     pub(crate) async fn object(&self, key: &str) -> Option<Vec<u8>> {
-        let got = self.s3().get_object().bucket(&self.name).key(key).send().await;
+        let got = self.s3().get_object().bucket(&self.bucket).key(key).send().await;
         let object = match got {
             Ok(object) => object,
             Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => {
@@ -168,6 +170,12 @@ impl Aws {
             Err(error) => panic!("{error:?}"),
         };
         Some(object.body.collect().await.unwrap().into_bytes().to_vec())
+    }
+
+    /// The names of all objects of a stack's bucket.
+    pub(crate) async fn objects(&self) -> Vec<String> {
+        let listed = self.s3().list_objects_v2().bucket(&self.bucket).send().await.unwrap();
+        listed.contents().iter().filter_map(|object| object.key().map(str::to_owned)).collect()
     }
 
     /// A cluster with one task definition, and what a task needs around it.
@@ -220,8 +228,11 @@ impl Aws {
     pub(crate) async fn test(&self, what: &str, how: Value) -> Value {
         let url = format!("{}/_test/{what}", self.endpoint);
         let call = move || {
-            let mut answer = ureq::post(&url).send(how.to_string()).unwrap();
-            serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap()
+            let agent = ureq::Agent::from(ureq::Agent::config_builder().http_status_as_error(false).build());
+            let mut answer = agent.post(&url).send(how.to_string()).unwrap();
+            let text = answer.body_mut().with_config().limit(100 << 20).read_to_string().unwrap();
+            assert!(answer.status().is_success(), "{text}");
+            serde_json::from_str(&text).unwrap()
         };
         tokio::task::spawn_blocking(call).await.unwrap()
     }

@@ -87,7 +87,7 @@ mod on_dynamodb {
         large.context = serde_json::json!({});
         assert_eq!(store.save(&large, 2).await.unwrap(), Saved::At(3));
         assert_eq!(store.load(&large.id).await.unwrap().unwrap().run, large);
-        assert_eq!(items().await, 2, "the run and its semantic key");
+        assert_eq!(items().await, 3, "the run, its semantic key, and its place on the issue");
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) fn noon() -> Timestamp {
 }
 
 /// The process's one metrics recorder.
-fn metrics() -> PrometheusHandle {
+pub(crate) fn metrics() -> PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     HANDLE.get_or_init(|| cloud_code::metrics::install().unwrap()).clone()
 }

@@ -3,11 +3,12 @@
 use super::{World, attempt, check, exited};
 use crate::aws::{Aws, REGION};
 use async_trait::async_trait;
-use cloud_code::adapters::aws::ecs::{Capacity, EcsRunner};
+use cloud_code::adapters::aws::ecs::{Capacity, EcsConfig, EcsRunner};
 use cloud_code::adapters::aws::keys;
 use cloud_code::adapters::memory::ManualClock;
 use cloud_code::ports::{
     Artifact, Clock, ContainerStatus, Fetch, Launch, Limits, Remote, Runner, RunnerError, SecretText,
+    SystemClock,
 };
 use cloud_code_model::ids::AttemptId;
 use cloud_code_model::task::Grant;
@@ -20,6 +21,7 @@ const FAMILY: &str = "agent-script";
 
 struct Fargate {
     aws: Aws,
+    config: EcsConfig,
     runner: EcsRunner,
     clock: Arc<ManualClock>,
     run: String,
@@ -29,8 +31,8 @@ async fn fargate(capacity: Capacity) -> Option<Fargate> {
     let aws = Aws::with_storage().await?;
     let config = aws.make_cluster(FAMILY, capacity).await;
     let clock = Arc::new(ManualClock::new(Timestamp::now()));
-    let runner = EcsRunner::new(&aws.clients(), config, Arc::clone(&clock) as Arc<dyn Clock>);
-    Some(Fargate { aws, runner, clock, run: uuid::Uuid::new_v4().to_string() })
+    let runner = EcsRunner::new(&aws.clients(), config.clone(), Arc::clone(&clock) as Arc<dyn Clock>);
+    Some(Fargate { aws, config, runner, clock, run: uuid::Uuid::new_v4().to_string() })
 }
 
 impl Fargate {
@@ -128,7 +130,8 @@ impl World for Fargate {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn ecs_keeps_the_contract() {
-    let Some(world) = fargate(Capacity::SpotOrOnDemand).await else { return };
+    let Some(mut world) = fargate(Capacity::SpotOrOnDemand).await else { return };
+    world.runner = EcsRunner::new(&world.aws.clients(), world.config.clone(), Arc::new(SystemClock));
     check(&world).await;
 }
 
