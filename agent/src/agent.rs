@@ -41,6 +41,9 @@ pub enum AgentError {
         /// The system's error.
         source: io::Error,
     },
+    /// Files that are not on this disk can't be reached; says which, for people, and never how.
+    #[error("{0}")]
+    Remote(String),
     /// The report.
     #[error(transparent)]
     Report(#[from] ReportWriteError),
@@ -195,7 +198,7 @@ fn overall(report: &Report, unfinished: bool) -> (Conclusion, Option<String>) {
     }
 }
 
-fn end(report: &mut Report, conclusion: Conclusion, message: String) {
+pub(crate) fn end(report: &mut Report, conclusion: Conclusion, message: String) {
     report.status = Status::Completed;
     report.conclusion = Some(conclusion);
     report.message = Some(message);

@@ -1,12 +1,13 @@
 //! The agent: runs inside the job's container, works through `tasking.yaml`, and says in `reporting.yaml` how far it is.
 //!
-//! It talks to nobody but its own proxy, where its network is restricted. What it is to do lies in the workspace's `.cloud-code/`, and so does all that it leaves: the
+//! On a shared disk it talks to nobody but its own proxy, where its network is restricted. What it is to do lies in the workspace's `.cloud-code/`, and so does all that it leaves: the
 //! report with a heartbeat, the log, the CLI's transcript, and the work as a git bundle. It holds no credential for the
 //! forge, and gives the secrets that it does hold only to the steps that name them.
 //!
 //! | module | for |
 //! | --- | --- |
 //! | [`config`](AgentConfig) | what the environment says, read once |
+//! | `remote/` | where no disk is shared: links, checkout, carrying the files |
 //! | `workspace`, `reporter`, `journal` | the files in `.cloud-code/` |
 //! | `stop`, `process` | signals, time limits, children in process groups |
 //! | `task`, `steps/` | one task, one step |
@@ -28,6 +29,7 @@ mod lines;
 mod network;
 mod process;
 mod proxy;
+mod remote;
 mod reporter;
 mod steps;
 mod stop;
@@ -60,9 +62,13 @@ pub fn main() -> ExitCode {
 }
 
 fn start() -> Result<(), AgentError> {
-    let config = AgentConfig::from_env(std::env::vars_os())?;
+    let mut config = AgentConfig::from_env(std::env::vars_os())?;
+    let origin = remote::Origin::take(&mut config);
     // One thread: the agent waits nearly all of its life, and shares the container's memory with the CLI.
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AgentError::Runtime)?;
-    runtime.block_on(run(config))
+    match origin {
+        Some(origin) => runtime.block_on(remote::run(config, origin)),
+        None => runtime.block_on(run(config)),
+    }
 }

@@ -49,4 +49,4 @@ pub use git2::Oid;
 #[cfg(feature = "client")]
 pub use local::{checked_out_branch, diffstat};
 #[cfg(feature = "client")]
-pub use remote::{Credentials, Remote, remote_ref};
+pub use remote::{Credentials, Remote, RemoteBranches, remote_branches, remote_ref};

@@ -141,8 +141,9 @@ async fn start(app: &App, run: &Run, job: &Job, attempt: &AttemptId) -> Result<O
     let launch = Launch {
         attempt: attempt.clone(),
         image: app.settings.image(clis.first().map_or("script", String::as_str)),
+        objects: workspace.fetch.is_none().then_some(workspace.objects),
         workspace: workspace.path,
-        objects: Some(workspace.objects),
+        fetch: workspace.fetch,
         env,
         secrets,
         limits: app.settings.limits,

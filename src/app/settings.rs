@@ -5,6 +5,7 @@ use cloud_code_model::network::{AllowList, Mode};
 use cloud_code_model::policy::ChangePolicy;
 use cloud_code_model::run::Timing;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Choices that govern runs.
 #[derive(Clone)]
@@ -43,6 +44,8 @@ pub struct Settings {
     pub network_allow: AllowList,
     /// How often a launch is tried while the runner can't be reached.
     pub launch_tries: u32,
+    /// How often a running attempt is looked at, after a first while in which that is more often.
+    pub watch_interval: Duration,
     /// Label run states on the issue.
     pub state_labels: bool,
 }
@@ -82,6 +85,7 @@ impl Default for Settings {
             network: Mode::default(),
             network_allow: AllowList::default(),
             launch_tries: 6,
+            watch_interval: Duration::from_millis(600),
             state_labels: true,
         }
     }

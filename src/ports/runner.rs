@@ -1,6 +1,7 @@
 //! Where an attempt's container runs.
 
 use super::secrets::SecretText;
+use super::workspaces::Remote;
 use async_trait::async_trait;
 use cloud_code_model::ids::AttemptId;
 use cloud_code_model::network::AllowList;
@@ -39,6 +40,17 @@ pub enum Network {
     Open,
 }
 
+/// What an attempt checks out for itself.
+#[derive(Debug, Clone)]
+pub struct Fetch {
+    /// From where, with a token that can read this one repository.
+    pub remote: Remote,
+    /// The commit to stand at.
+    pub base: String,
+    /// The branch to make.
+    pub branch: String,
+}
+
 /// What to start.
 #[derive(Debug, Clone)]
 pub struct Launch {
@@ -50,6 +62,8 @@ pub struct Launch {
     pub workspace: PathBuf,
     /// The mirror's objects, mounted read-only at the path that the checkout names (see [`super::PreparedWorkspace`]).
     pub objects: Option<(PathBuf, PathBuf)>,
+    /// What the attempt checks out for itself, where its runner shares no disk with us; the two above are empty then.
+    pub fetch: Option<Fetch>,
     /// Environment in clear.
     pub env: Vec<(String, String)>,
     /// Environment whose values are secret.
@@ -150,6 +164,10 @@ pub trait Runner: Send + Sync {
 
     /// Whether it can be used now; says what it is.
     async fn check(&self) -> Result<String, RunnerError>;
+
+    /// Sees to it that a running attempt can go on reaching us: where what it was given to that end runs out, it gets more. Called
+    /// each minute for each attempt that runs.
+    async fn renew(&self, attempt: &AttemptId) -> Result<(), RunnerError>;
 
     /// Whether this image could be used now.
     async fn has_image(&self, image: &str) -> Result<bool, RunnerError>;

@@ -4,6 +4,7 @@
 //! unknown `version` is an error that says so. Nothing here reads or writes a file.
 
 mod budget;
+mod grant;
 mod report_check;
 mod reporting;
 mod scalar;
@@ -11,6 +12,7 @@ mod step;
 mod tasking;
 mod validate;
 
+pub use grant::{Grant, GrantError, GrantedCheckout};
 pub use reporting::{
     Changes, Conclusion, PricedBy, Report, ReportError, Status, StepConclusion, StepReport, TaskReport, Usage,
 };

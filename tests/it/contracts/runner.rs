@@ -1,8 +1,10 @@
-//! What every runner does, on the memory, the process and the Docker runner. What only one of them can show stands in its
+//! What every runner does, on the memory, the process, the Docker and the ECS runner. What only one of them can show stands in its
 //! own file.
 
 mod desk;
 mod docker;
+#[cfg(feature = "aws")]
+mod ecs;
 mod process;
 
 use async_trait::async_trait;
@@ -156,6 +158,7 @@ impl World for MemoryRunner {
             image: "image".to_owned(),
             workspace: "/workspace".into(),
             objects: None,
+            fetch: None,
             env: Vec::new(),
             secrets: Vec::new(),
             limits: Limits::default(),

@@ -177,6 +177,7 @@ mod tests {
             image: "image".to_owned(),
             workspace: "/data/w".into(),
             objects: None,
+            fetch: None,
             env: vec![("A".to_owned(), "1".to_owned()), ("KEY".to_owned(), "clear".to_owned())],
             secrets: vec![("KEY".to_owned(), SecretText::new("s3cret"))],
             limits: Limits::default(),

@@ -57,6 +57,7 @@ impl Desk {
             image: String::new(),
             workspace,
             objects: None,
+            fetch: None,
             env: Vec::new(),
             secrets: Vec::new(),
             network: Network::Open,
