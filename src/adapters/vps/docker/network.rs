@@ -58,8 +58,8 @@ pub(super) fn environment() -> impl Iterator<Item = (&'static str, String)> {
 
 /// What the attempt's container has in place of the usual network. Its own loopback is asked for names outside the network: the
 /// daemon forwards such questions to the address given here, and without one it would forward them to this machine's servers.
-pub(super) fn confine(host: &mut HostConfig, attempt: &AttemptId) {
-    host.network_mode = Some(attempt.name());
+pub(super) fn confine(host: &mut HostConfig, network: &str) {
+    host.network_mode = Some(network.to_owned());
     host.extra_hosts = None;
     host.dns = Some(vec!["127.0.0.1".to_owned()]);
     host.dns_search = Some(vec![".".to_owned()]);
@@ -67,14 +67,15 @@ pub(super) fn confine(host: &mut HostConfig, attempt: &AttemptId) {
     host.dns_options = Some(vec!["timeout:1".to_owned(), "attempts:1".to_owned()]);
 }
 
-/// Makes the attempt's network, unless it is there.
+/// The id of the attempt's network, which is made unless it is there. By its id, since old daemons let two networks have one
+/// name: until the surplus ones are gone, the name would mean none.
 pub(super) async fn ensure(
     docker: &Docker,
     config: &DockerConfig,
     attempt: &AttemptId,
-) -> Result<(), RunnerError> {
-    if settle(docker, config, attempt).await? {
-        return Ok(());
+) -> Result<String, RunnerError> {
+    if let Some(id) = settle(docker, config, attempt).await? {
+        return Ok(id);
     }
     let request = NetworkCreateRequest {
         name: attempt.name(),
@@ -89,15 +90,22 @@ pub(super) async fn ensure(
         ..NetworkCreateRequest::default()
     };
     match docker.create_network(request).await {
-        // Old daemons let two networks have one name: another launch may have made one at the same time.
-        Ok(_) => settle(docker, config, attempt).await.map(drop),
-        Err(error) if is_status(&error, 409) => Ok(()),
-        Err(error) => Err(network_error(error)),
+        Ok(_) => {}
+        // Another launch was quicker.
+        Err(error) if is_status(&error, 409) => {}
+        Err(error) => return Err(network_error(error)),
     }
+    settle(docker, config, attempt).await?.ok_or_else(|| {
+        RunnerError::Failed(format!("the network {} was made and can't be found", attempt.name()))
+    })
 }
 
-/// Whether the attempt's network is there. Of several, all launches keep the same one.
-async fn settle(docker: &Docker, config: &DockerConfig, attempt: &AttemptId) -> Result<bool, RunnerError> {
+/// The attempt's network, where it is there. Of several, which launches at the same time made, all keep the oldest.
+async fn settle(
+    docker: &Docker,
+    config: &DockerConfig,
+    attempt: &AttemptId,
+) -> Result<Option<String>, RunnerError> {
     let name = attempt.name();
     let mut found = named(docker, &name).await?;
     if let Some(stranger) = found.iter().find(|network| !is_ours(network, config)) {
@@ -110,7 +118,7 @@ async fn settle(docker: &Docker, config: &DockerConfig, attempt: &AttemptId) -> 
     for surplus in found.iter().skip(1) {
         remove_network(docker, surplus).await?;
     }
-    Ok(!found.is_empty())
+    Ok(found.into_iter().next().and_then(|network| network.id))
 }
 
 /// The networks of this very name.
@@ -137,15 +145,15 @@ async fn remove_network(docker: &Docker, network: &Network) -> Result<(), Runner
     }
 }
 
-/// Makes the attempt's proxy and starts it, unless it runs. The attempt's network has to be there.
+/// Makes the attempt's proxy and starts it, unless it runs. `network` is the attempt's own.
 pub(super) async fn start_proxy(
     docker: &Docker,
     config: &DockerConfig,
     launch: &Launch,
     allow: &AllowList,
+    network: &str,
 ) -> Result<(), RunnerError> {
-    let attempt = &launch.attempt;
-    let name = proxy_name(attempt);
+    let name = proxy_name(&launch.attempt);
     let options = CreateContainerOptionsBuilder::new().name(&name).build();
     let body = proxy(config, launch, allow);
     let mut answer = docker.create_container(Some(options.clone()), body.clone()).await;
@@ -166,7 +174,7 @@ pub(super) async fn start_proxy(
     }
     let endpoint = EndpointSettings { aliases: Some(vec![ALIAS.to_owned()]), ..EndpointSettings::default() };
     let request = NetworkConnectRequest { container: name.clone(), endpoint_config: Some(endpoint) };
-    match docker.connect_network(&attempt.name(), request).await {
+    match docker.connect_network(network, request).await {
         Ok(()) => {}
         // It is in it: an earlier launch came as far.
         Err(error) if is_status(&error, 403) && error.to_string().contains("already exists") => {}
