@@ -34,6 +34,7 @@ use cloud_code_model::ids::AttemptId;
 use futures::StreamExt;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
+use tokio::sync::Mutex;
 
 const LOOKS: usize = 100;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
@@ -93,13 +94,15 @@ impl DockerConfig {
 pub struct DockerRunner {
     config: DockerConfig,
     client: Client,
+    /// Held while an attempt's network is made; the daemon makes one at a time in any case.
+    networks: Mutex<()>,
 }
 
 impl DockerRunner {
     /// Takes the settings. The daemon need not be up: it is looked for when it is first needed, and again until it is found.
     pub fn connect(config: DockerConfig) -> Self {
         let client = Client::new(config.host.clone());
-        Self { config, client }
+        Self { config, client, networks: Mutex::default() }
     }
 
     /// The attempt's container, if there is one of ours.
@@ -249,7 +252,10 @@ impl Runner for DockerRunner {
             self.start(&launch).await
         };
         if let Network::Restricted(allow) = &launch.network {
-            let network = network::ensure(docker, &self.config, &launch.attempt);
+            let network = async {
+                let _one = self.networks.lock().await;
+                network::ensure(docker, &self.config, &launch.attempt).await
+            };
             let ((), network) = tokio::try_join!(hand_over, network)?;
             // Side by side: the agent waits for its proxy.
             let proxy = network::start_proxy(docker, &self.config, &launch, allow, &network);

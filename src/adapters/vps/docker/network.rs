@@ -31,6 +31,9 @@ const AGENT: &str = "/usr/local/bin/cloud-code-agent";
 /// The proxy's memory. It needs a tenth of it; the rest is for the buffers of its connections in the kernel.
 const MEMORY: i64 = 96 << 20;
 
+/// What the daemon says of a name that several networks have.
+const AMBIGUOUS: &str = "is ambiguous";
+
 /// The name of an attempt's proxy. No attempt has it: their names end in a number.
 pub(super) fn proxy_name(attempt: &AttemptId) -> String {
     format!("{}-proxy", attempt.name())
@@ -67,8 +70,8 @@ pub(super) fn confine(host: &mut HostConfig, network: &str) {
     host.dns_options = Some(vec!["timeout:1".to_owned(), "attempts:1".to_owned()]);
 }
 
-/// The id of the attempt's network, which is made unless it is there. By its id, since old daemons let two networks have one
-/// name: until the surplus ones are gone, the name would mean none.
+/// The id of the attempt's network, which is made unless it is there. Old daemons let two networks have one name, so that no two
+/// launches of an attempt may be here at the same time; what several servers bring about all the same, the next try mends.
 pub(super) async fn ensure(
     docker: &Docker,
     config: &DockerConfig,
@@ -317,7 +320,8 @@ pub(super) async fn list(
 
 /// Whether a container could not be started for want of its network.
 pub(super) fn is_network_fault(error: &bollard::errors::Error) -> bool {
-    is_status(error, 404) && error.to_string().contains("network")
+    let text = error.to_string();
+    text.contains("network") && (is_status(error, 404) || text.contains(AMBIGUOUS))
 }
 
 /// What it means that a network can't be made or joined.
@@ -329,6 +333,10 @@ pub(super) fn network_error(error: bollard::errors::Error) -> RunnerError {
              small ranges in /etc/docker/daemon.json (\"default-address-pools\": [{{\"base\": \"10.210.0.0/16\", \"size\": 28}}]) and \
              restart it, remove unused networks (docker network prune), or lower CONCURRENCY ({text})"
         ));
+    }
+    if text.contains(AMBIGUOUS) {
+        // Another server launches the same attempt: the next try finds the one that is left.
+        return RunnerError::Failed(format!("Docker: {text}"));
     }
     match error {
         bollard::errors::Error::DockerResponseServerError { status_code: 404, message } => {
@@ -396,6 +404,7 @@ mod tests {
             ),
             (answer(400, "all predefined address pools have been fully subnetted"), "CONCURRENCY"),
             (answer(404, "network jobs not found"), "DOCKER_NETWORK"),
+            (answer(400, "network x is ambiguous (2 matches found on name)"), "ambiguous"),
         ] {
             let error = network_error(error);
             assert!(error.may_heal() && error.to_string().contains(word), "{error}");
