@@ -179,8 +179,9 @@ async fn a_missing_image_says_how_to_build_it() {
         return;
     }
     let mut world = docker_world("true").await;
+    world.set("AGENT_IMAGE_PREFIX", "cloud-code-agent-");
     world.set("AGENT_IMAGE_TAG", "never-built");
-    fails_with(world, &["script:never-built", "scripts/build-agents.sh script"]).await;
+    fails_with(world, &["cloud-code-agent-script:never-built", "scripts/build-agents.sh script"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

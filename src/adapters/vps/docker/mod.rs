@@ -34,6 +34,7 @@ use cloud_code_model::ids::AttemptId;
 use futures::StreamExt;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
+use tokio::sync::Mutex;
 
 const LOOKS: usize = 100;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
@@ -93,13 +94,15 @@ impl DockerConfig {
 pub struct DockerRunner {
     config: DockerConfig,
     client: Client,
+    /// Held while an attempt's network is made; the daemon makes one at a time in any case.
+    networks: Mutex<()>,
 }
 
 impl DockerRunner {
     /// Takes the settings. The daemon need not be up: it is looked for when it is first needed, and again until it is found.
     pub fn connect(config: DockerConfig) -> Self {
         let client = Client::new(config.host.clone());
-        Self { config, client }
+        Self { config, client, networks: Mutex::default() }
     }
 
     /// The attempt's container, if there is one of ours.
@@ -118,11 +121,11 @@ impl DockerRunner {
         }
     }
 
-    /// Makes the container. That another launch made it meanwhile is fine.
-    async fn create(&self, launch: &Launch) -> Result<(), RunnerError> {
+    /// Makes the container; in this network, where its own is restricted. That another launch made it meanwhile is fine.
+    async fn create(&self, launch: &Launch, network: Option<&str>) -> Result<(), RunnerError> {
         let docker = self.client.get().await?;
         let cores = docker.info().await.map_err(mapped)?.ncpu;
-        let body = spec::container(&self.config, launch, cores)?;
+        let body = spec::container(&self.config, launch, network, cores)?;
         let options = CreateContainerOptionsBuilder::new().name(&launch.attempt.name()).build();
 
         let mut answer = docker.create_container(Some(options.clone()), body.clone()).await;
@@ -242,20 +245,24 @@ impl Runner for DockerRunner {
         let docker = self.client.get().await?;
         self.ensure_network().await?;
         let hand_over = ownership::hand_over(&launch.workspace, self.config.user);
-        let container = async {
+        let container = async |network: Option<&str>| {
             if found.is_none() {
-                self.create(&launch).await?;
+                self.create(&launch, network).await?;
             }
             self.start(&launch).await
         };
         if let Network::Restricted(allow) = &launch.network {
-            tokio::try_join!(hand_over, network::ensure(docker, &self.config, &launch.attempt))?;
+            let network = async {
+                let _one = self.networks.lock().await;
+                network::ensure(docker, &self.config, &launch.attempt).await
+            };
+            let ((), network) = tokio::try_join!(hand_over, network)?;
             // Side by side: the agent waits for its proxy.
-            let proxy = network::start_proxy(docker, &self.config, &launch, allow);
-            tokio::try_join!(container, proxy)?;
+            let proxy = network::start_proxy(docker, &self.config, &launch, allow, &network);
+            tokio::try_join!(container(Some(&network)), proxy)?;
         } else {
             hand_over.await?;
-            container.await?;
+            container(None).await?;
         }
         Ok(launch.attempt.name())
     }

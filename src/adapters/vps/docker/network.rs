@@ -31,6 +31,9 @@ const AGENT: &str = "/usr/local/bin/cloud-code-agent";
 /// The proxy's memory. It needs a tenth of it; the rest is for the buffers of its connections in the kernel.
 const MEMORY: i64 = 96 << 20;
 
+/// What the daemon says of a name that several networks have.
+const AMBIGUOUS: &str = "is ambiguous";
+
 /// The name of an attempt's proxy. No attempt has it: their names end in a number.
 pub(super) fn proxy_name(attempt: &AttemptId) -> String {
     format!("{}-proxy", attempt.name())
@@ -58,8 +61,8 @@ pub(super) fn environment() -> impl Iterator<Item = (&'static str, String)> {
 
 /// What the attempt's container has in place of the usual network. Its own loopback is asked for names outside the network: the
 /// daemon forwards such questions to the address given here, and without one it would forward them to this machine's servers.
-pub(super) fn confine(host: &mut HostConfig, attempt: &AttemptId) {
-    host.network_mode = Some(attempt.name());
+pub(super) fn confine(host: &mut HostConfig, network: &str) {
+    host.network_mode = Some(network.to_owned());
     host.extra_hosts = None;
     host.dns = Some(vec!["127.0.0.1".to_owned()]);
     host.dns_search = Some(vec![".".to_owned()]);
@@ -67,14 +70,15 @@ pub(super) fn confine(host: &mut HostConfig, attempt: &AttemptId) {
     host.dns_options = Some(vec!["timeout:1".to_owned(), "attempts:1".to_owned()]);
 }
 
-/// Makes the attempt's network, unless it is there.
+/// The id of the attempt's network, which is made unless it is there. Old daemons let two networks have one name, so that no two
+/// launches of an attempt may be here at the same time; what several servers bring about all the same, the next try mends.
 pub(super) async fn ensure(
     docker: &Docker,
     config: &DockerConfig,
     attempt: &AttemptId,
-) -> Result<(), RunnerError> {
-    if settle(docker, config, attempt).await? {
-        return Ok(());
+) -> Result<String, RunnerError> {
+    if let Some(id) = settle(docker, config, attempt).await? {
+        return Ok(id);
     }
     let request = NetworkCreateRequest {
         name: attempt.name(),
@@ -89,15 +93,22 @@ pub(super) async fn ensure(
         ..NetworkCreateRequest::default()
     };
     match docker.create_network(request).await {
-        // Old daemons let two networks have one name: another launch may have made one at the same time.
-        Ok(_) => settle(docker, config, attempt).await.map(drop),
-        Err(error) if is_status(&error, 409) => Ok(()),
-        Err(error) => Err(network_error(error)),
+        Ok(_) => {}
+        // Another launch was quicker.
+        Err(error) if is_status(&error, 409) => {}
+        Err(error) => return Err(network_error(error)),
     }
+    settle(docker, config, attempt).await?.ok_or_else(|| {
+        RunnerError::Failed(format!("the network {} was made and can't be found", attempt.name()))
+    })
 }
 
-/// Whether the attempt's network is there. Of several, all launches keep the same one.
-async fn settle(docker: &Docker, config: &DockerConfig, attempt: &AttemptId) -> Result<bool, RunnerError> {
+/// The attempt's network, where it is there. Of several, which launches at the same time made, all keep the oldest.
+async fn settle(
+    docker: &Docker,
+    config: &DockerConfig,
+    attempt: &AttemptId,
+) -> Result<Option<String>, RunnerError> {
     let name = attempt.name();
     let mut found = named(docker, &name).await?;
     if let Some(stranger) = found.iter().find(|network| !is_ours(network, config)) {
@@ -110,7 +121,7 @@ async fn settle(docker: &Docker, config: &DockerConfig, attempt: &AttemptId) -> 
     for surplus in found.iter().skip(1) {
         remove_network(docker, surplus).await?;
     }
-    Ok(!found.is_empty())
+    Ok(found.into_iter().next().and_then(|network| network.id))
 }
 
 /// The networks of this very name.
@@ -137,15 +148,15 @@ async fn remove_network(docker: &Docker, network: &Network) -> Result<(), Runner
     }
 }
 
-/// Makes the attempt's proxy and starts it, unless it runs. The attempt's network has to be there.
+/// Makes the attempt's proxy and starts it, unless it runs. `network` is the attempt's own.
 pub(super) async fn start_proxy(
     docker: &Docker,
     config: &DockerConfig,
     launch: &Launch,
     allow: &AllowList,
+    network: &str,
 ) -> Result<(), RunnerError> {
-    let attempt = &launch.attempt;
-    let name = proxy_name(attempt);
+    let name = proxy_name(&launch.attempt);
     let options = CreateContainerOptionsBuilder::new().name(&name).build();
     let body = proxy(config, launch, allow);
     let mut answer = docker.create_container(Some(options.clone()), body.clone()).await;
@@ -166,7 +177,7 @@ pub(super) async fn start_proxy(
     }
     let endpoint = EndpointSettings { aliases: Some(vec![ALIAS.to_owned()]), ..EndpointSettings::default() };
     let request = NetworkConnectRequest { container: name.clone(), endpoint_config: Some(endpoint) };
-    match docker.connect_network(&attempt.name(), request).await {
+    match docker.connect_network(network, request).await {
         Ok(()) => {}
         // It is in it: an earlier launch came as far.
         Err(error) if is_status(&error, 403) && error.to_string().contains("already exists") => {}
@@ -309,7 +320,8 @@ pub(super) async fn list(
 
 /// Whether a container could not be started for want of its network.
 pub(super) fn is_network_fault(error: &bollard::errors::Error) -> bool {
-    is_status(error, 404) && error.to_string().contains("network")
+    let text = error.to_string();
+    text.contains("network") && (is_status(error, 404) || text.contains(AMBIGUOUS))
 }
 
 /// What it means that a network can't be made or joined.
@@ -321,6 +333,10 @@ pub(super) fn network_error(error: bollard::errors::Error) -> RunnerError {
              small ranges in /etc/docker/daemon.json (\"default-address-pools\": [{{\"base\": \"10.210.0.0/16\", \"size\": 28}}]) and \
              restart it, remove unused networks (docker network prune), or lower CONCURRENCY ({text})"
         ));
+    }
+    if text.contains(AMBIGUOUS) {
+        // Another server launches the same attempt: the next try finds the one that is left.
+        return RunnerError::Failed(format!("Docker: {text}"));
     }
     match error {
         bollard::errors::Error::DockerResponseServerError { status_code: 404, message } => {
@@ -389,6 +405,7 @@ mod tests {
             ),
             (answer(400, "all predefined address pools have been fully subnetted"), "CONCURRENCY"),
             (answer(404, "network jobs not found"), "DOCKER_NETWORK"),
+            (answer(400, "network x is ambiguous (2 matches found on name)"), "ambiguous"),
         ] {
             let error = network_error(error);
             assert!(error.may_heal() && error.to_string().contains(word), "{error}");

@@ -26,10 +26,12 @@ const HOME: &str = "/home/agent";
 /// more than it has itself, and would not start the container.
 const OPEN_FILES: i64 = 4096;
 
-/// The container for `launch`, on a daemon that has `cores` processors, where it says so.
+/// The container for `launch`, in the network `confined` where it has one of its own, on a daemon that has `cores` processors,
+/// where it says so.
 pub(super) fn container(
     config: &DockerConfig,
     launch: &Launch,
+    confined: Option<&str>,
     cores: Option<i64>,
 ) -> Result<ContainerCreateBody, RunnerError> {
     let attempt = &launch.attempt;
@@ -81,10 +83,10 @@ pub(super) fn container(
         }),
         ..HostConfig::default()
     };
-    match &launch.network {
-        Network::Open => {}
-        Network::None => host.network_mode = Some("none".to_owned()),
-        Network::Restricted(_) => network::confine(&mut host, attempt),
+    match (&launch.network, confined) {
+        (Network::Open, _) => {}
+        (Network::Restricted(_), Some(network)) => network::confine(&mut host, network),
+        (Network::None | Network::Restricted(_), _) => host.network_mode = Some("none".to_owned()),
     }
 
     Ok(ContainerCreateBody {
@@ -191,7 +193,7 @@ mod tests {
         config.extra_hosts = vec!["a:host-gateway".to_owned()];
         let mut restricted = launch();
         let modes = |launch: &Launch| {
-            let body = container(&config, launch, None).unwrap();
+            let body = container(&config, launch, Some("own"), None).unwrap();
             let host = body.host_config.unwrap();
             (
                 host.network_mode.unwrap(),
@@ -205,7 +207,7 @@ mod tests {
         assert!(!env.contains("PROXY"), "{env}");
         restricted.network = Network::Restricted(AllowList::default());
         let (mode, hosts, dns, env) = modes(&restricted);
-        assert_eq!((mode, hosts, dns), (restricted.attempt.name(), false, true));
+        assert_eq!((mode.as_str(), hosts, dns), ("own", false, true));
         for name in [
             "HTTP_PROXY=http://cloud-code-proxy:3128 ",
             "https_proxy=",
@@ -240,7 +242,7 @@ mod tests {
         assert!(!error.may_heal() && !error.to_string().contains("s3cret"), "{error}");
         let mut bad = launch();
         bad.workspace = "relative".into();
-        assert!(container(&DockerConfig::new("i"), &bad, None).is_err());
+        assert!(container(&DockerConfig::new("i"), &bad, None, None).is_err());
         for cpus in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert!(nano_cpus(cpus, None).is_err(), "{cpus}");
         }
