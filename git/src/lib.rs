@@ -31,6 +31,7 @@ pub mod push;
 pub mod quarantine;
 #[cfg(feature = "client")]
 mod remote;
+mod reword;
 #[cfg(feature = "server")]
 pub mod server;
 mod setup;

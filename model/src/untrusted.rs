@@ -71,6 +71,42 @@ fn without_comments(text: &str) -> String {
     out
 }
 
+/// A commit's message in which the forge finds nobody to call and no issue to close but `closes`: an invisible character stands
+/// in each other reference and mention. Names with an address (`Ann <ann@example.com>`) stay as they are.
+pub fn quiet_message(message: &str, closes: Option<u64>) -> String {
+    let mut out = String::with_capacity(message.len() + 16);
+    for (at, c) in message.char_indices() {
+        out.push(c);
+        let (before, after) = (&message[..at], &message[at + c.len_utf8()..]);
+        let in_word = before.chars().next_back().is_some_and(|last| last.is_alphanumeric() || last == '_');
+        let next = after.chars().next();
+        let number = next.is_some_and(|next| next.is_ascii_digit());
+        let ends = |ends: &[&str]| {
+            ends.iter().any(|end| {
+                before
+                    .get(before.len().wrapping_sub(end.len())..)
+                    .is_some_and(|last| last.eq_ignore_ascii_case(end))
+            })
+        };
+        let loud = match c {
+            '@' => !in_word && next.is_some_and(char::is_alphanumeric),
+            '#' => number && (in_word || closes != leading_number(after)),
+            '-' => number && ends(&["gh"]),
+            '/' => number && ends(&["/issues", "/pull", "/discussions"]),
+            _ => false,
+        };
+        if loud {
+            out.push('\u{2060}');
+        }
+    }
+    out
+}
+
+fn leading_number(text: &str) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    text[..digits].parse().ok()
+}
+
 /// Puts text between lines that the text itself can't contain, so that a model sees where it begins and ends.
 pub fn fenced(label: &str, text: &str) -> String {
     let longest = text.split(|c| c != '~').map(str::len).max().unwrap_or(0);
@@ -101,6 +137,24 @@ mod tests {
         }
         assert_eq!(visible("\u{2764}\u{fe0f}", 100), "\u{2764}\u{fe0f}");
         assert!(visible(&"x".repeat(20), 10).starts_with("xxxxxxxxxx\n[cut"));
+    }
+
+    #[test]
+    fn a_message_closes_one_issue_and_calls_nobody() {
+        for (given, expected) in [
+            ("Add x\n\nFixes #7", "Add x\n\nFixes #7"),
+            ("Fixes #8, closes #77", "Fixes #|8, closes #|77"),
+            ("closes acme/shop#7 and GH-7", "closes acme/shop#|7 and GH-|7"),
+            ("see https://github.com/a/b/issues/7", "see https://github.com/a/b/issues/|7"),
+            ("ask @ann, (@bob)", "ask @|ann, (@|bob)"),
+            ("Co-authored-by: Ann <ann@example.com>", "Co-authored-by: Ann <ann@example.com>"),
+            ("# 7 @ home", "# 7 @ home"),
+        ] {
+            let quiet = quiet_message(given, Some(7));
+            assert_eq!(quiet.replace('\u{2060}', "|"), expected, "{given}");
+            assert_eq!(quiet_message(&quiet, Some(7)), quiet, "twice is once");
+        }
+        assert!(quiet_message("Fixes #7", None).contains('\u{2060}'));
     }
 
     #[test]
