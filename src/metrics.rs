@@ -43,7 +43,7 @@ const TABLE: &[(&str, Kind, &str)] = &[
     (WEBHOOK_DURATION, Kind::Histogram(QUICK), "Time to answer a webhook call, in seconds"),
     (QUEUE_DEPTH, Kind::Gauge, "Messages in the queue by lane and state"),
     (RUNS, Kind::Counter, "Ended runs by conclusion"),
-    (ATTEMPTS_ACTIVE, Kind::Gauge, "Attempts that a runner has now"),
+    (ATTEMPTS_ACTIVE, Kind::Gauge, "Attempts that this worker launches or watches now"),
     (FORGE_REQUESTS, Kind::Counter, "Requests to the forge by method and status"),
     (RUN_DURATION, Kind::Histogram(LONG), "Time from a run's creation to its end, in seconds"),
     (LAUNCH_WAIT, Kind::Histogram(WAIT), "Time an attempt waits until the runner has it, in seconds"),

@@ -14,6 +14,8 @@ mod audit;
 pub mod bundle;
 #[cfg(feature = "client")]
 pub mod change;
+#[cfg(feature = "client")]
+mod compact;
 mod error;
 #[cfg(feature = "client")]
 mod local;

@@ -1,9 +1,9 @@
 //! One bare mirror a repository: its branches and tags, fetched again before each run, never changed from inside a
 //! workspace.
 //!
-//! A mirror only ever gains objects. Workspaces share them through alternates, so nothing here may delete or repack any:
-//! libgit2 collects no garbage by itself, and no `git gc` may be run in a mirror while workspaces live. Commits that were
-//! force-pushed away stay, too.
+//! A mirror only ever gains objects. Workspaces share them through alternates, so nothing here may delete any: libgit2 collects
+//! no garbage by itself, and no `git gc` may be run in a mirror while workspaces live. Commits that were force-pushed away
+//! stay, too. Small packs are merged when there are many (`compact`).
 //!
 //! On disk: `ROOT/HOST/OWNER/NAME.git`, and `NAME.lock` beside it. A fetch holds that lock against other threads and
 //! processes. A mirror is made as `NAME.git.new` and renamed once its first fetch is complete, so what has its final name
@@ -17,6 +17,7 @@ use git2::{
     RepositoryInitOptions,
 };
 
+use crate::compact;
 use crate::lock::Lock;
 use crate::{GitError, Remote};
 
@@ -109,6 +110,10 @@ impl Mirrors {
         if path.exists() {
             let repository = reopen(&path)?;
             update(&repository, remote, &refspecs)?;
+            // The fetch has succeeded; packs that stay many cost time, not correctness.
+            if let Err(error) = compact::compact(&path) {
+                tracing::warn!(mirror = %key.shown, %error, "the mirror's packs could not be merged");
+            }
         } else {
             let new = path.with_extension("git.new");
             if new.exists() {
@@ -189,7 +194,9 @@ fn clear_temporary_packs(dir: &Path) -> Result<(), GitError> {
     for entry in entries {
         let path = entry.map_err(GitError::io("listing", dir))?.path();
         let whole = path.extension().is_some_and(|end| {
-            ["pack", "idx", "rev", "keep", "bitmap", "mtimes", "promisor"].iter().any(|known| end == *known)
+            ["pack", "idx", "rev", "keep", "bitmap", "mtimes", "promisor", "cloud-code-merged"]
+                .iter()
+                .any(|known| end == *known)
         });
         if !whole && path.is_file() {
             fs::remove_file(&path).map_err(GitError::io("removing the unfinished", &path))?;

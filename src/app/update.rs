@@ -53,8 +53,6 @@ fn announce(app: &App, before: &Run, after: &Run) {
         metrics::histogram!(crate::metrics::RUN_DURATION).record(took.as_secs_f64());
         tracing::info!(run = %after.id, conclusion, reason = after.reason.as_deref().unwrap_or_default(), "run completed");
     }
-    let live = |run: &Run| run.live_attempts().count() as f64;
-    metrics::gauge!(crate::metrics::ATTEMPTS_ACTIVE).increment(live(after) - live(before));
     // Nobody listening is fine.
     let _ = app.saved.send(after.id.clone());
 }

@@ -3,6 +3,7 @@
 use crate::app::effects::{self, Advanced};
 use crate::app::launch::{self, Launched};
 use crate::app::{App, AppError, intake, sweep, watch};
+use crate::metrics::ATTEMPTS_ACTIVE;
 use crate::ports::{Delivery, ForgeError, Lane, Leased, RunFilter, StoreError};
 use cloud_code_model::ids::{AttemptId, RunId};
 use cloud_code_model::run::RunStatus;
@@ -114,8 +115,8 @@ async fn adopt(shared: &Arc<Shared>) -> Result<(), AppError> {
             };
             let Some(stored) = stored else { continue };
             for attempt in stored.run.live_attempts() {
+                shared.take_slot();
                 tracing::info!(run = %attempt.run, job = %attempt.job, attempt = attempt.number, "found again");
-                shared.active.fetch_add(1, Ordering::SeqCst);
                 shared.tracker.spawn(watching(Arc::clone(shared), attempt));
             }
         }
@@ -256,7 +257,7 @@ async fn launching(shared: Arc<Shared>) {
         }
         let Some(leased) = next(&shared, Lane::Launches, free).await else { return };
         for message in leased {
-            shared.active.fetch_add(1, Ordering::SeqCst);
+            shared.take_slot();
             shared.tracker.spawn(launching_one(Arc::clone(&shared), message));
         }
     }
@@ -331,8 +332,14 @@ async fn sweeping(shared: Arc<Shared>, every: Duration) {
 }
 
 impl Shared {
+    fn take_slot(&self) {
+        self.active.fetch_add(1, Ordering::SeqCst);
+        metrics::gauge!(ATTEMPTS_ACTIVE).increment(1.0);
+    }
+
     fn free_slot(&self) {
         self.active.fetch_sub(1, Ordering::SeqCst);
+        metrics::gauge!(ATTEMPTS_ACTIVE).decrement(1.0);
         self.slot_freed.notify_one();
     }
 

@@ -92,7 +92,7 @@ fn no_arrow_is_turned_round() {
             "src/entry/vps/",
             &["entry::vps", "entry::worker", "adapters", "app", "http", "config", "ports", "metrics"],
         ),
-        ("src/entry/worker.rs", &["app", "ports"]),
+        ("src/entry/worker.rs", &["app", "ports", "metrics"]),
         (
             "src/entry/",
             &["entry", "adapters", "app", "http", "config", "ports", "metrics", "comments", "words"],

@@ -59,7 +59,9 @@ async fn refuse(
 ) -> Result<(), AppError> {
     // Somebody who typed a command waits for an answer; so does nobody else, and bots are never answered.
     if trigger.command && !trigger.by_bot {
-        reply(app, delivery, trigger, &comments::refused(&trigger.actor, &reason)).await?;
+        // Once for the same words to the same person on one issue: a stranger must not make us fill it with answers.
+        let key = digest(&["refused", &trigger.actor.to_lowercase(), &reason]);
+        answer(app, delivery, trigger, &key, &comments::refused(&trigger.actor, &reason)).await?;
     }
     record(app, delivery, Some(payload), "refused", reason, Vec::new()).await
 }
@@ -140,7 +142,18 @@ fn was_there(run: &Run, delivery: &Delivery) -> bool {
 /// Answers the person who typed a command, once however often the delivery is handled.
 async fn reply(app: &App, delivery: &Delivery, trigger: &Trigger, text: &str) -> Result<(), AppError> {
     let key = digest(&["reply", &trigger.semantic_key, &delivery.event]);
-    let marker = comments::reply_marker(&key);
+    answer(app, delivery, trigger, &key, text).await
+}
+
+/// Comments on the issue, once for a key.
+async fn answer(
+    app: &App,
+    delivery: &Delivery,
+    trigger: &Trigger,
+    key: &str,
+    text: &str,
+) -> Result<(), AppError> {
+    let marker = comments::reply_marker(key);
     let body = format!("{marker}\n{text}");
     match app.forge.put_comment(&trigger.repository, trigger.number, &marker, None, &body).await {
         Ok(_) => Ok(()),

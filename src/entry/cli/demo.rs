@@ -4,9 +4,8 @@
 use super::progress::Progress;
 use super::{CommandResult, logging, print_line};
 use crate::app::App;
-use crate::config::{Config, Environment, RunnerKind};
+use crate::config::{Config, Environment};
 use crate::entry::vps::{self, Server, ServerOptions};
-use crate::entry::worker::WorkerOptions;
 use crate::ports::RunFilter;
 use anyhow::{Context, ensure};
 use clap::Args;
@@ -140,18 +139,11 @@ fn config(forge: &Forge, dir: &Path, args: &DemoArgs) -> anyhow::Result<Config> 
         ("SWEEP_SECONDS", "5".to_owned()),
     ];
     let config = Config::read(&env.into_iter().collect())?;
-    debug_assert!(matches!(config.agents.runner, RunnerKind::Docker | RunnerKind::Process));
     Ok(config)
 }
 
 async fn serve(app: Arc<App>, config: &Config) -> anyhow::Result<Server> {
-    let options = ServerOptions {
-        listen: config.server.listen,
-        webhook_secret: config.github.webhook_secret.clone(),
-        api_tokens: config.server.api_tokens.clone(),
-        worker: WorkerOptions { concurrency: config.agents.concurrency, sweep: config.server.sweep },
-        metrics: crate::metrics::install()?,
-    };
+    let options = ServerOptions::new(config, crate::metrics::install()?);
     Server::start(app, options).await
 }
 

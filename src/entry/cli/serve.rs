@@ -3,7 +3,6 @@
 use super::{CommandResult, logging, print_line};
 use crate::config::{Config, Environment, StorageConfig};
 use crate::entry::vps::{self, Server, ServerOptions};
-use crate::entry::worker::WorkerOptions;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
@@ -14,13 +13,7 @@ pub(super) async fn serve(env: &Environment) -> CommandResult {
     let config = Config::read(env)?;
     let _held = vps::take_over(&config.storage).await?;
     let app = Arc::new(vps::app(&config).await?);
-    let options = ServerOptions {
-        listen: config.server.listen,
-        webhook_secret: config.github.webhook_secret.clone(),
-        api_tokens: config.server.api_tokens.clone(),
-        worker: WorkerOptions { concurrency: config.agents.concurrency, sweep: config.server.sweep },
-        metrics: crate::metrics::install()?,
-    };
+    let options = ServerOptions::new(&config, crate::metrics::install()?);
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let server = Server::start(app, options).await?;
     tokio::select! {

@@ -2,6 +2,7 @@
 
 use super::AppHealth;
 use crate::app::App;
+use crate::config::Config;
 use crate::entry::worker::{Worker, WorkerOptions};
 use crate::http::{self, HttpParts, HttpState};
 use crate::ports::SecretText;
@@ -29,6 +30,19 @@ pub struct ServerOptions {
     pub worker: WorkerOptions,
     /// Renders `/metrics`.
     pub metrics: PrometheusHandle,
+}
+
+impl ServerOptions {
+    /// As the settings have them.
+    pub fn new(config: &Config, metrics: PrometheusHandle) -> Self {
+        Self {
+            listen: config.server.listen,
+            webhook_secret: config.github.webhook_secret.clone(),
+            api_tokens: config.server.api_tokens.clone(),
+            worker: WorkerOptions { concurrency: config.agents.concurrency, sweep: config.server.sweep },
+            metrics,
+        }
+    }
 }
 
 /// A running server.

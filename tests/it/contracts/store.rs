@@ -219,7 +219,7 @@ async fn lists_are_filtered(f: Fixture) {
     );
     assert!(list(Some("acme/nothing"), None).await.is_empty());
     let active = async |repository, subject| f.store.active_on(repository, subject).await.unwrap();
-    assert_eq!(active("acme/shop", shop.subject.number).await, [shop.id.clone()]);
+    assert_eq!(active("acme/shop", shop.subject.number).await, std::slice::from_ref(&shop.id));
     assert_eq!(active("acme/site", site.subject.number).await, [site.id]);
     assert!(active("acme/shop", shop.subject.number + 1).await.is_empty());
     let mut over = shop.clone();

@@ -155,11 +155,24 @@ async fn while_the_agent_runs_and_it_still_does_afterwards() {
     world.kill().await;
     world.start().await;
     world.until("the agent to be found again", || world.log().contains("found again").then_some(())).await;
+    assert_eq!(attempts_active(&world).await, "1");
     fs::write(dir.path().join("go"), "").unwrap();
     world.labelled(number, "cloud-code:done").await;
     let run = world.exactly_one_pull(number).await;
     assert_eq!(run.jobs[0].attempts.len(), 1, "{run:#?}");
+    let end = Instant::now() + PATIENCE;
+    while attempts_active(&world).await != "0" {
+        assert!(Instant::now() < end, "the attempt still counts as active");
+        tokio::task::yield_now().await;
+    }
     world.terminate(PATIENCE).await;
+}
+
+/// The gauge, as text.
+async fn attempts_active(world: &World) -> String {
+    let (_, text) = world.api("GET", "/metrics").await;
+    let value = text.lines().find_map(|line| line.strip_prefix("cloud_code_attempts_active "));
+    value.unwrap_or_else(|| panic!("no gauge in {text}")).to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]

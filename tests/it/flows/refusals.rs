@@ -20,13 +20,15 @@ async fn people_and_events() {
     }
     world.comment("ron", number, "/cloud-code cancel");
     world
-        .until("the third answer", async || {
-            let answers = forge.comments(SHOP, number).unwrap();
-            (answers.iter().filter(|comment| comment.body.contains("@ron, nothing")).count() == 2)
+        .until("the third refusal", async || {
+            let told = world.decisions().await;
+            (told.iter().filter(|told| told.reason.contains("people with write access")).count() == 4)
                 .then_some(())
         })
         .await;
-    world.expect_all_comments(number, "@ron, nothing was started");
+    // Told once: nobody can make us fill an issue with answers.
+    let answers = forge.comments(SHOP, number).unwrap();
+    assert_eq!(answers.iter().filter(|comment| comment.body.contains("@ron, nothing")).count(), 1);
 
     let bots = world.open_issue("Bots talk here", "");
     forge.create_bot("friendly-human");
