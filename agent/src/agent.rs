@@ -1,5 +1,7 @@
 //! One life of the agent: reads the tasking, works on its tasks, keeps the report alive meanwhile, closes it.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::path::PathBuf;
@@ -8,10 +10,13 @@ use std::time::Duration;
 use cloud_code_model::mask::Masker;
 use cloud_code_model::task::{Conclusion, Report, Status, Tasking};
 use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use crate::config::{AgentConfig, ConfigError};
 use crate::environment;
 use crate::journal::Journal;
+use crate::proxy;
 use crate::reporter::{ReportWriteError, Reporter};
 use crate::stop::{Signals, Stop, Urgency};
 use crate::task;
@@ -19,6 +24,9 @@ use crate::workspace::{Identity, ReadError, Workspace};
 
 /// How often the tasking is looked at again while it is open.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long an agent whose tasks are done waits for more, unless the tasking says.
+const IDLE: Duration = Duration::from_secs(10 * 60);
 
 /// Why no completed report could be written.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +62,8 @@ pub(crate) struct Agent {
     pub(crate) home: PathBuf,
     pub(crate) temporary: TempDir,
     pub(crate) stop: Stop,
+    /// The last conversation with each CLI, which the next task of a warm agent goes on with.
+    pub(crate) sessions: RefCell<BTreeMap<String, String>>,
 }
 
 /// Works through the workspace's tasking to a completed report.
@@ -81,14 +91,17 @@ pub async fn run(config: AgentConfig) -> Result<(), AgentError> {
     let temporary = tempfile::Builder::new().prefix("cloud-code-").tempdir();
     let temporary = temporary.map_err(folder("making a temporary folder"))?;
     let home = environment::home(&config);
-    let agent = Agent { config, workspace, reporter, journal, home, temporary, stop };
+    let agent =
+        Agent { config, workspace, reporter, journal, home, temporary, stop, sessions: RefCell::default() };
     agent.reporter.beat(&agent.journal.masker())?;
     agent.guard_secrets();
     if let Err(error) = agent.workspace.hide_own_files() {
         agent.journal.say(&format!("##[warning].git/info/exclude: {error}"));
     }
+    let forwarder = agent.forwarder().await;
     tokio::select! {
         result = agent.work(tasking) => result,
+        never = forwarder => match never {},
         never = signals.listen() => match never {},
         never = agent.heartbeat() => match never {},
     }
@@ -114,6 +127,38 @@ impl Agent {
         }
     }
 
+    /// Opens the container's way out, where it has one; passes connections on while it is polled.
+    async fn forwarder(&self) -> impl Future<Output = Infallible> {
+        let listener = match &self.config.proxy {
+            Some(socket) => match TcpListener::bind(proxy::ADDRESS).await {
+                Ok(listener) => Some((listener, socket.clone())),
+                Err(error) => {
+                    self.journal.say(&format!(
+                        "##[warning]there is no way out to the network: {}: {error}",
+                        proxy::ADDRESS
+                    ));
+                    None
+                }
+            },
+            None => None,
+        };
+        async move {
+            if let Some((listener, socket)) = listener
+                && let Err(error) = proxy::forward(listener, socket).await
+            {
+                self.journal.say(&format!("##[warning]the way out to the network is closed: {error}"));
+            }
+            std::future::pending().await
+        }
+    }
+
+    /// The hosts that steps wanted to reach and might not, once, in words.
+    fn refused_hosts(&self) -> Option<String> {
+        let refused = proxy::refused(self.config.proxy.as_deref()?);
+        (!refused.is_empty())
+            .then(|| format!("Hosts that may not be reached from here: {}.", refused.join(", ")))
+    }
+
     async fn heartbeat(&self) -> Infallible {
         loop {
             tokio::time::sleep(self.config.heartbeat).await;
@@ -125,12 +170,19 @@ impl Agent {
 
     async fn work(&self, mut tasking: Tasking) -> Result<(), AgentError> {
         let mut begun = 0;
+        let mut idle_since = Instant::now();
         loop {
             while begun < tasking.tasks.len() && !self.stop.is_asked() {
                 task::run(self, &tasking, begun).await;
                 begun += 1;
+                idle_since = Instant::now();
             }
             if tasking.closed || self.stop.is_asked() {
+                break;
+            }
+            let idle = tasking.idle_minutes.map_or(IDLE, |minutes| Duration::from_secs_f64(minutes * 60.0));
+            if idle_since.elapsed() >= idle {
+                self.journal.say("no task came for a while: the agent ends");
                 break;
             }
             tasking = self.appended(tasking).await;
@@ -139,6 +191,10 @@ impl Agent {
         let (conclusion, mut message) = self.reporter.read(|report| overall(report, unfinished));
         if let Some(trouble) = self.journal.trouble() {
             message = Some(message.map_or(trouble.clone(), |message| format!("{message} ({trouble})")));
+        }
+        if let Some(hosts) = self.refused_hosts() {
+            self.journal.say(&format!("##[warning]{hosts}"));
+            message = Some(message.map_or(hosts.clone(), |message| format!("{message}\n{hosts}")));
         }
         self.journal.say(&format!("finished: {}", words(conclusion)));
         Ok(self.reporter.close(&self.journal.masker(), |report| {

@@ -28,6 +28,8 @@ pub struct AgentConfig {
     pub retries: Vec<Duration>,
     /// Most bytes of the log, and most bytes of the transcript. `CLOUD_CODE_LOG_BYTES`, else 64 MiB.
     pub log_bytes: u64,
+    /// The socket of the proxy that is the container's way out. `CLOUD_CODE_PROXY_SOCKET`, else none.
+    pub proxy: Option<PathBuf>,
     /// What tokens cost with CLIs that do not say. `CLOUD_CODE_PRICES`, a file or the table itself, else the one that comes
     /// with the program.
     pub prices: Prices,
@@ -91,6 +93,7 @@ impl AgentConfig {
         let mut take = |name: &'static str| environment.remove(name).filter(|value| !value.is_empty());
         let workspace =
             take("CLOUD_CODE_WORKSPACE").map_or_else(|| PathBuf::from("/workspace"), PathBuf::from);
+        let proxy = take("CLOUD_CODE_PROXY_SOCKET").map(PathBuf::from);
         let mut time = |name, default| take(name).map_or(Ok(default), |found| seconds(name, &found));
         let heartbeat = time("CLOUD_CODE_HEARTBEAT_SECONDS", Duration::from_secs(5))?;
         let graces = Graces {
@@ -135,6 +138,7 @@ impl AgentConfig {
             graces,
             retries,
             log_bytes,
+            proxy,
             prices,
         })
     }

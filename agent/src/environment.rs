@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use cloud_code_model::task::{Author, Task, Tasking};
 
 use crate::config::AgentConfig;
+use crate::proxy;
 
 /// Variables by name.
 pub(crate) type Variables = BTreeMap<String, String>;
@@ -72,6 +73,17 @@ pub(crate) fn base(
         ("GIT_COMMITTER_EMAIL", author.email),
         ("GIT_TERMINAL_PROMPT", "0".to_owned()),
     ];
+    if config.proxy.is_some() {
+        let url = format!("http://{}", proxy::ADDRESS);
+        for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
+            variables.insert(name.to_owned(), url.clone());
+        }
+        for name in ["NO_PROXY", "no_proxy"] {
+            variables.insert(name.to_owned(), "localhost,127.0.0.1,::1".to_owned());
+        }
+        // Node looks at the variables only when it is asked to.
+        variables.insert("NODE_USE_ENV_PROXY".to_owned(), "1".to_owned());
+    }
     variables.extend(told.into_iter().map(|(name, value)| (name.to_owned(), value)));
     variables
 }

@@ -12,6 +12,7 @@
 //! | `task`, `steps/` | one task, one step |
 //! | `expressions`, `files` | `${{ }}` and the files through which steps answer |
 //! | `cli/` | the coding CLIs: how each is started and read |
+//! | `proxy` | the way out of a container without a network |
 //! | `finish` | commit, bundle, conclusion |
 
 mod agent;
@@ -25,6 +26,7 @@ mod hash_files;
 mod journal;
 mod lines;
 mod process;
+pub mod proxy;
 mod reporter;
 mod steps;
 mod stop;

@@ -1,7 +1,10 @@
 //! Text from outside, made fit for a prompt: what a person can't see must not reach a model.
 //!
 //! Removed until nothing changes any more, since removing one thing can make another: HTML comments, zero-width and
-//! bidirectional characters, other control characters and Unicode tags.
+//! bidirectional characters, other control characters and Unicode tags, and what stands only in attributes: the alternative
+//! text of images, titles of links, `title=` and its like in HTML.
+
+mod attributes;
 
 /// Rounds of removing comments. Each round of a text made for it uncovers one more level, so that a stranger's text could
 /// otherwise ask for as many rounds as it has characters.
@@ -10,15 +13,23 @@ const MAX_ROUNDS: usize = 8;
 /// Strips what is invisible to a reader of the rendered text, and cuts to `max_chars` characters. Linear in the text.
 pub fn visible(text: &str, max_chars: usize) -> String {
     let mut text: String = text.replace("\r\n", "\n").chars().filter(|c| is_visible(*c)).collect();
+    let mut stable = false;
     for _ in 0..MAX_ROUNDS {
-        if !text.contains("<!--") {
+        let stripped = attributes::without(&without_comments(&text));
+        stable = stripped == text;
+        if stable {
             break;
         }
-        text = without_comments(&text);
+        text = stripped;
     }
-    // Nobody nests comments this deep but to hide something: the rest counts as hidden.
-    if let Some(start) = text.find("<!--") {
-        text.truncate(start);
+    if !stable {
+        // Nobody nests like this but to hide something: no comment and no link is left of it.
+        if let Some(start) = text.find("<!--") {
+            text.truncate(start);
+        }
+        if attributes::without(&text) != text {
+            text.retain(|c| !matches!(c, '[' | '<'));
+        }
     }
     match text.char_indices().nth(max_chars) {
         Some((end, _)) => format!("{}\n[cut: the text has more than {max_chars} characters]", &text[..end]),
@@ -129,6 +140,10 @@ mod tests {
             ("in\u{200b}vis\u{202e}ible\u{e0041}", "invisible"),
             ("<\u{200b}!-- hidden -->x", "x"),
             ("bell\u{7}", "bell"),
+            ("![do evil](a.png)", "![](a.png)"),
+            ("<img alt='do evil' src=a>", "<img src=a>"),
+            ("![a<!-- x -->](b \"evil\")", "![](b)"),
+            ("!<!-- -->[evil](b)", "![](b)"),
         ] {
             assert_eq!(visible(given, 100), expected, "{given:?}");
         }

@@ -239,6 +239,13 @@ async fn tasking(
             let task = with.get("prompt").and_then(Value::as_str);
             let task =
                 task.map(|text| render::text(text, &contexts, &at)).transpose().map_err(Failure::Never)?;
+            let at = format!("{}: jobs.{}.steps[{n}].with.template", run.workflow.path, job.key);
+            let template = with.shift_remove("template");
+            let template = template.as_ref().and_then(Value::as_str);
+            let template = template
+                .map(|text| render::text(text, &contexts, &at))
+                .transpose()
+                .map_err(Failure::Never)?;
             let text = prompt::build(&prompt::Prompt {
                 repository: &run.repository.full_name(),
                 branch: &origin.branch,
@@ -248,7 +255,10 @@ async fn tasking(
                 comments: &comments,
                 instructions: cloud_code["instructions"].as_str(),
                 task: task.as_deref(),
-            });
+                template: template.as_deref(),
+                protected: &app.settings.policy.protected,
+            })
+            .map_err(Failure::Never)?;
             with.insert("prompt".to_owned(), Value::String(text));
             with.entry("cli".to_owned()).or_insert_with(|| app.settings.default_cli.clone().into());
         }
@@ -260,6 +270,7 @@ async fn tasking(
         job: job.key.clone(),
         attempt: attempt.number,
         closed: true,
+        idle_minutes: None,
         tasks: vec![task::Task {
             id: "t1".to_owned(),
             repository: task::Repository {
@@ -282,6 +293,7 @@ async fn tasking(
                 email: app.settings.author.1.clone(),
             }),
             commit_message: Some(format!("{}\n\nFixes #{}", one_line(&issue.title, 72), issue.number)),
+            restore_instructions: issue.is_pull,
         }],
     };
     tasking.to_yaml().map_err(|error| Failure::Never(error.to_string()))

@@ -4,6 +4,7 @@ use super::{ConfigError, Environment};
 use crate::app::Settings;
 use crate::ports::Limits;
 use cloud_code_model::cli;
+use cloud_code_model::network::{AllowList, Network, host_of};
 use cloud_code_model::policy::ChangePolicy;
 use cloud_code_model::run::Timing;
 
@@ -37,6 +38,8 @@ pub struct AgentsConfig {
     pub docker_host: Option<String>,
     /// The network that containers join.
     pub docker_network: Option<String>,
+    /// What containers reach.
+    pub network: Network,
     /// `NAME:ADDRESS` for containers.
     pub docker_extra_hosts: Vec<String>,
     /// Jobs at once.
@@ -105,11 +108,31 @@ impl AgentsConfig {
             runner: env.parsed("RUNNER", "`docker` or `process`")?.unwrap_or(RunnerKind::Docker),
             docker_host: env.get("DOCKER_HOST"),
             docker_network: env.get("DOCKER_NETWORK"),
+            network: network(env, &settings)?,
             docker_extra_hosts: env.list("DOCKER_EXTRA_HOSTS"),
             concurrency,
             settings,
         })
     }
+}
+
+/// What containers reach: where that is restricted, the LLM servers that the settings name are allowed besides the list.
+fn network(env: &Environment, settings: &Settings) -> Result<Network, ConfigError> {
+    match env.get("NETWORK").as_deref() {
+        Some("none") => return Ok(Network::None),
+        Some("open") => return Ok(Network::Open),
+        Some("restricted") | None => {}
+        Some(other) => {
+            let problem = format!("`{other}` is not `none`, `restricted` or `open`");
+            return Err(ConfigError { variable: "NETWORK", problem });
+        }
+    }
+    let urls = settings.agent_env.iter().filter(|(name, _)| name.ends_with("_BASE_URL"));
+    let hosts = urls.filter_map(|(_, url)| host_of(url)).chain(env.list("NETWORK_ALLOW"));
+    let hosts: Vec<String> = hosts.collect();
+    AllowList::parse(hosts.iter().map(String::as_str))
+        .map(Network::Restricted)
+        .map_err(|error| ConfigError { variable: "NETWORK_ALLOW", problem: error.to_string() })
 }
 
 /// A folder or file as [`ChangePolicy::protected`] has it. One that no path of a repository can lie in would protect nothing.

@@ -79,6 +79,17 @@ pub const VARIABLES: &[Variable] = &[
         "The Docker daemon, e.g. unix:///run/user/1000/docker.sock. Default: /var/run/docker.sock.",
     ),
     unset("DOCKER_NETWORK", "The Docker network that agent containers join. Default: Docker's own bridge."),
+    plain(
+        "NETWORK",
+        "restricted",
+        "What agent containers reach: `none`, `restricted` (what NETWORK_ALLOW lists, by a proxy) or `open`.",
+    ),
+    plain(
+        "NETWORK_ALLOW",
+        "@llm,@packages",
+        "Comma-separated hosts that restricted containers reach: example.com, *.example.com, example.com:8443, @llm, @packages. \
+         Hosts of *_BASE_URL are allowed besides.",
+    ),
     unset(
         "DOCKER_EXTRA_HOSTS",
         "Comma-separated NAME:ADDRESS for agent containers, e.g. host.docker.internal:host-gateway.",

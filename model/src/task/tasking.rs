@@ -158,6 +158,12 @@ impl Tasking {
         if self.attempt == 0 {
             return Err(invalid("attempt".to_owned(), "attempts are counted from 1"));
         }
+        if self.idle_minutes.is_some_and(|minutes| !within(minutes, MAX_MINUTES)) {
+            return Err(invalid(
+                "idle-minutes".to_owned(),
+                &format!("expected a number from 0 to {MAX_MINUTES}"),
+            ));
+        }
         for (index, task) in self.tasks.iter().enumerate() {
             let at = |field: &str| format!("tasks[{index}].{field}");
             if task.id.is_empty() {

@@ -94,6 +94,7 @@ fn runner(agents: &AgentsConfig, data_dir: &Path) -> anyhow::Result<(Arc<dyn Run
             let mut docker = DockerConfig::new(instance(data_dir));
             docker.host.clone_from(&agents.docker_host);
             docker.network.clone_from(&agents.docker_network);
+            docker.access.clone_from(&agents.network);
             docker.extra_hosts.clone_from(&agents.docker_extra_hosts);
             let owner = rustix::process::geteuid().is_root().then_some(docker.user);
             let config = WorkspaceConfig { owner, objects_inside: Some(PathBuf::from(OBJECTS_INSIDE)) };

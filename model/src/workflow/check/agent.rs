@@ -5,8 +5,18 @@ use super::super::suggest::hint;
 use super::super::yaml::{Node, Value};
 
 /// The inputs of `uses: agent`.
-const INPUTS: &[&str] =
-    &["cli", "model", "prompt", "session", "max-turns", "command", "args", "secrets", "budget-usd"];
+const INPUTS: &[&str] = &[
+    "cli",
+    "model",
+    "prompt",
+    "template",
+    "session",
+    "max-turns",
+    "command",
+    "args",
+    "secrets",
+    "budget-usd",
+];
 
 /// Whether a step is a coding agent.
 pub(super) fn is_agent(step: &Node) -> bool {

@@ -18,6 +18,7 @@ mod image;
 mod ownership;
 mod spec;
 mod stop;
+mod way_out;
 
 use crate::ports::{ContainerStatus, Launch, Listed, Runner, RunnerError};
 use async_trait::async_trait;
@@ -28,6 +29,7 @@ use bollard::query_parameters::{
 };
 use client::{Client, is_status, mapped};
 use cloud_code_model::ids::AttemptId;
+use cloud_code_model::network::Network;
 use futures::StreamExt;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -57,6 +59,8 @@ pub struct DockerConfig {
     /// The network, by default Docker's `bridge`. One that does not exist is made: a bridge whose containers can't reach each
     /// other. `none` works; `host` and `container:…` are refused.
     pub network: Option<String>,
+    /// What containers reach: nothing, what a list allows by a proxy on [`DockerConfig::network`], or all of that network.
+    pub access: Network,
     /// More lines for `/etc/hosts`, as `NAME:ADDRESS`, e.g. `host.docker.internal:host-gateway`.
     pub extra_hosts: Vec<String>,
     /// What to do about a missing image.
@@ -71,6 +75,7 @@ impl DockerConfig {
             instance: instance.into(),
             user: Self::default_user(),
             network: None,
+            access: Network::Open,
             extra_hosts: Vec::new(),
             pull: Pull::default(),
         }
@@ -119,7 +124,12 @@ impl DockerRunner {
     async fn create(&self, launch: &Launch) -> Result<(), RunnerError> {
         let docker = self.client.get().await?;
         ownership::hand_over(&launch.workspace, self.config.user).await?;
-        self.ensure_network().await?;
+        if self.config.access != Network::None {
+            self.ensure_network().await?;
+        }
+        if let Network::Restricted(allow) = &self.config.access {
+            way_out::open(&self.client, &self.config, launch, allow).await?;
+        }
         let cores = docker.info().await.map_err(mapped)?.ncpu;
         let body = spec::container(&self.config, launch, cores)?;
         let options = CreateContainerOptionsBuilder::new().name(&launch.attempt.name()).build();
@@ -256,7 +266,7 @@ impl Runner for DockerRunner {
 
     async fn remove(&self, attempt: &AttemptId) -> Result<(), RunnerError> {
         if self.find(attempt).await?.is_none() {
-            return Ok(());
+            return way_out::close(&self.client, &self.config, attempt).await;
         }
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
         let docker = self.client.get().await?;
@@ -265,14 +275,15 @@ impl Runner for DockerRunner {
             // 409: somebody else is removing it.
             Err(error) if is_status(&error, 404) || is_status(&error, 409) => Ok(()),
             Err(error) => Err(mapped(error)),
-        }
+        }?;
+        way_out::close(&self.client, &self.config, attempt).await
     }
 
     async fn list(&self) -> Result<Vec<Listed>, RunnerError> {
         let ours = format!("{}={}", spec::INSTANCE, self.config.instance);
         let options = ListContainersOptionsBuilder::new()
             .all(true)
-            .filters(&HashMap::from([("label", vec![ours])]))
+            .filters(&HashMap::from([("label", vec![ours, spec::RUN.to_owned()])]))
             .build();
         let docker = self.client.get().await?;
         let containers = docker.list_containers(Some(options)).await.map_err(mapped)?;

@@ -1,11 +1,12 @@
 //! What is asked of the daemon for an attempt. Pure, so that what makes the sandbox can be read, and tested, in one place.
 
-use super::DockerConfig;
+use super::{DockerConfig, way_out};
 use crate::ports::{Launch, RunnerError};
 use bollard::models::{
     ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits, RestartPolicy,
     RestartPolicyNameEnum,
 };
+use cloud_code_model::network::Network;
 use indexmap::IndexMap;
 use std::collections::HashMap;
 use std::path::Path;
@@ -44,6 +45,18 @@ pub(super) fn container(
         mounts.push(bind(outside, inside, true)?);
     }
 
+    let mut variables = environment(launch)?;
+    let network = match &config.access {
+        Network::Open => config.network.clone().unwrap_or_else(|| "bridge".to_owned()),
+        Network::None => "none".to_owned(),
+        Network::Restricted(_) => {
+            let (mount, (name, value)) = way_out::entrance(config, attempt);
+            mounts.push(mount);
+            variables.push(format!("{name}={value}"));
+            "none".to_owned()
+        }
+    };
+
     let host = HostConfig {
         mounts: Some(mounts),
         readonly_rootfs: Some(true),
@@ -64,8 +77,8 @@ pub(super) fn container(
         // A process 1 that reaps orphans and passes signals on.
         init: Some(true),
         ipc_mode: Some("private".to_owned()),
-        network_mode: Some(config.network.clone().unwrap_or_else(|| "bridge".to_owned())),
-        extra_hosts: Some(config.extra_hosts.clone()).filter(|hosts| !hosts.is_empty()),
+        extra_hosts: Some(config.extra_hosts.clone()).filter(|hosts| !hosts.is_empty() && network != "none"),
+        network_mode: Some(network),
         // Bounded: an agent that floods its output must not fill this machine's disk.
         log_config: Some(HostConfigLogConfig {
             typ: Some("json-file".to_owned()),
@@ -87,7 +100,7 @@ pub(super) fn container(
         hostname: Some(attempt.run.to_string()),
         user: Some(format!("{uid}:{gid}")),
         working_dir: Some(WORKSPACE.to_owned()),
-        env: Some(environment(launch)?),
+        env: Some(variables),
         labels: Some(HashMap::from([
             (INSTANCE.to_owned(), config.instance.clone()),
             (RUN.to_owned(), attempt.run.to_string()),
