@@ -191,7 +191,7 @@ fn instructions_are_the_default_branchs() {
          echo theirs > AGENTS.md; git rm -q GEMINI.md; mkdir .claude; echo theirs > .claude/settings.json; echo theirs > .env
          rm docs/CLAUDE.md; ln -s ../README.md docs/CLAUDE.md; git add -A; git commit -qm theirs");
     let head = lab.repository().head().unwrap().target().unwrap().to_string();
-    let steps = "- run: 'cat AGENTS.md GEMINI.md docs/CLAUDE.md > seen.txt; test ! -e .claude; test ! -e .env; git status --porcelain > ../status; \
+    let steps = "- run: 'cat AGENTS.md GEMINI.md docs/CLAUDE.md > seen.txt; test ! -e .claude/settings.json; test ! -e .env; git status --porcelain > ../status; \
                  git add -A; git commit -qm seen; echo more > more.txt; cat README.md > ../readme'";
     let tasking = lab.tasking(steps, "restore-instructions: true").replace(&lab.base, &head);
     lab.write_tasking(&tasking);
