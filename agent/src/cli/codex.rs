@@ -45,7 +45,8 @@ impl Cli for Codex {
         }
         args.push("-".to_owned());
         let mut env = Variables::new();
-        if let Some(key) = turn.variable("OPENAI_API_KEY") {
+        // Its own key goes before the one that other CLIs take, too.
+        if let Some(key) = turn.variable("CODEX_API_KEY").or_else(|| turn.variable("OPENAI_API_KEY")) {
             env.insert("CODEX_API_KEY".to_owned(), key.to_owned());
         }
         Ok(Launch { args, env, prompt_on_stdin: true, ..Launch::of("codex") })

@@ -111,4 +111,6 @@ fn the_command_line() {
     );
     assert!(args.ends_with("-m gpt-5 --search resume t-1 -"), "{args}");
     assert_eq!(launch.env["CODEX_API_KEY"], "k");
+    let stage = Stage::new().set("OPENAI_API_KEY", "k").set("CODEX_API_KEY", "its own");
+    assert_eq!(stage.launch(&Codex).env["CODEX_API_KEY"], "its own");
 }

@@ -199,7 +199,10 @@ fn mistakes_are_told_before_anything_starts() {
     check(&["--repo", "/nowhere/at/all", "--title", "x"], &["--repo", "/nowhere/at/all"]);
     check(&with(&[]), &["--issue FILE"]);
     check(&with(&["--title", " "]), &["no title"]);
-    check(&with(&["--title", "x", "--cli", "hal"]), &["--cli", "`hal`", "claude-code, script"]);
+    check(
+        &with(&["--title", "x", "--cli", "hal"]),
+        &["--cli", "`hal`", "claude-code, codex, gemini, aider, opencode, script"],
+    );
     check(&with(&["--title", "x", "--cli", "script"]), &["--command"]);
     check(&with(&["--title", "x", "--workflow", "missing.yml"]), &["--workflow missing.yml"]);
     check(&["--repo", &repo, "--title", "x", "--runner", "lambda"], &["--runner", "`lambda`"]);

@@ -94,7 +94,7 @@ async fn workflows_that_cannot_run() {
     world
         .expect_comment(
             number,
-            &[IMPLEMENT, "jobs.fix: there is no CLI `hal-9000`; known are claude-code, script"],
+            &[IMPLEMENT, "jobs.fix: there is no CLI `hal-9000`; known are claude-code, codex, gemini, aider, opencode, script"],
         )
         .await;
 
