@@ -1,7 +1,5 @@
 //! Which hosts a job may reach: patterns, presets, and whether a host is allowed by them.
 
-use std::net::IpAddr;
-
 /// What a job's container may reach.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Network {
@@ -129,7 +127,9 @@ fn pattern(text: &str) -> Result<Pattern, PatternError> {
     };
     // `*.com` would be half of the world.
     let is_name = name.split('.').all(plain) && (!below || name.contains('.'));
-    if !(is_name || (!below && name.parse::<IpAddr>().is_ok())) {
+    let is_v6 = name.matches(':').count() > 1
+        && name.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'));
+    if !(is_name || (!below && is_v6)) {
         return Err(fault());
     }
     Ok(Pattern { name: name.to_ascii_lowercase(), below, port })
