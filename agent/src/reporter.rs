@@ -151,6 +151,12 @@ fn masked(report: &Report, masker: &Masker) -> Report {
                 text.iter_mut().for_each(mask);
             }
             step.outputs.values_mut().for_each(mask);
+            for annotation in &mut step.annotations {
+                mask(&mut annotation.message);
+                for text in [&mut annotation.title, &mut annotation.file] {
+                    text.iter_mut().for_each(mask);
+                }
+            }
         }
     }
     report

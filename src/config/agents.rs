@@ -78,6 +78,7 @@ impl AgentsConfig {
             max_files: env.parsed("MAX_CHANGED_FILES", positive)?.unwrap_or(100),
             max_bytes: env.parsed("MAX_CHANGE_BYTES", positive)?.unwrap_or(4 << 20),
             protected: protected.collect::<Result<_, _>>()?,
+            closes: None,
         };
         let cli_names = cli::ALL
             .iter()

@@ -142,7 +142,7 @@ pub const VARIABLES: &[Variable] = &[
     plain("MAX_CHANGE_BYTES", "4194304", "Bytes that a change may have as a git bundle."),
     plain(
         "PROTECTED_PATHS",
-        ".github/workflows/,.cloud-code/",
+        ".github/workflows/,.github/actions/,.cloud-code/",
         "Comma-separated folders that a change may not touch.",
     ),
     unset("ALLOWED_BOTS", "Comma-separated logins of bots that may start runs."),

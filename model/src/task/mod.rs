@@ -11,6 +11,7 @@ mod scalar;
 mod step;
 mod tasking;
 mod validate;
+mod workflow_command;
 
 pub use grant::{Grant, GrantError, GrantedCheckout};
 pub use reporting::{
@@ -18,6 +19,7 @@ pub use reporting::{
 };
 pub use step::{Action, AgentStep, Dynamic, RunStep, Step, StepError, StepKind};
 pub use tasking::{Author, Limits, Repository, Task, Tasking, TaskingError};
+pub use workflow_command::{Annotation, AnnotationLevel, WorkflowCommand};
 
 /// The one version of both files that this build reads and writes.
 pub const VERSION: u32 = 1;

@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 
 use super::reporting::{Changes, Report, ReportError, Status, StepReport, TaskReport, Usage};
 use super::validate::{self, MAX_USD, invalid};
+use super::workflow_command::Annotation;
 
 impl Report {
     /// Checks sizes and numbers; [`Report::parse`] does so by itself.
@@ -56,7 +57,23 @@ impl StepReport {
         if let Some(usage) = &self.usage {
             usage.check(&format!("{at}usage."))?;
         }
+        validate::count(&format!("{at}annotations"), self.annotations.len(), 100)?;
+        for (index, annotation) in self.annotations.iter().enumerate() {
+            annotation.check(&format!("{at}annotations[{index}]."))?;
+        }
         outputs(at, &self.outputs)
+    }
+}
+
+impl Annotation {
+    fn check(&self, at: &str) -> Result<(), ReportError> {
+        validate::text(&format!("{at}message"), &self.message, 64 * 1024)?;
+        for (field, value) in [("title", &self.title), ("file", &self.file)] {
+            if let Some(value) = value {
+                validate::text(&format!("{at}{field}"), value, 4096)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::workflow_command::Annotation;
 use super::{DocumentError, VERSION, budget, read_document, scalar};
 
 /// The whole file.
@@ -106,6 +107,9 @@ pub struct StepReport {
     /// Why it did not succeed, in words for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Remarks that its script made by workflow commands, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub annotations: Vec<Annotation>,
 }
 
 /// What an agent step used.

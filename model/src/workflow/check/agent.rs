@@ -10,6 +10,7 @@ const INPUTS: &[&str] = &[
     "cli",
     "model",
     "prompt",
+    "template",
     "session",
     "max-turns",
     "command",
