@@ -58,10 +58,13 @@ pub(super) fn rerun(run: &mut Run, what: Rerun, by: String, now: Timestamp) {
         context.insert("triggering_actor".to_owned(), run.rerun_by.clone().into());
     }
     for node in &again {
-        // Of a matrix that failed in part only the failed jobs run again, with the values that they had.
-        let whole = what == Rerun::All
-            || !failed.contains(node)
-            || run.jobs.iter().any(|job| job.node == *node && job.inputs != serde_json::Value::Null);
+        // Of a matrix that failed in part only the failed jobs run again, with the values that they had; not where what it needs runs again too,
+        // since it has to wait for that.
+        let definition = run.plan.jobs.iter().find(|definition| definition.key == *node);
+        let waits =
+            definition.is_some_and(|definition| definition.needs.iter().any(|need| again.contains(need)));
+        let calls = definition.is_some_and(|definition| definition.call.is_some());
+        let whole = what == Rerun::All || !failed.contains(node) || waits || calls;
         if whole { reset_node(run, node) } else { reset_failed(run, node) }
     }
     (run.status, run.conclusion, run.reason, run.finished_at, run.cancel) =

@@ -18,8 +18,12 @@ pub const MAX_RUN_JOBS: usize = 4096;
 
 /// Lets everything go on that may, until nothing does.
 pub(super) fn schedule(run: &mut Run, now: Timestamp) {
-    if run.is_over() || run.hold.as_ref().is_some_and(|hold| !hold.granted) {
+    if run.is_over() {
         return;
+    }
+    // Nothing starts before the run holds its group; but all of its jobs may have been ended meanwhile.
+    if run.hold.as_ref().is_some_and(|hold| !hold.granted) {
+        return conclude(run, now);
     }
     let github = GitHub::default();
     loop {

@@ -174,3 +174,11 @@ fn a_job_that_waits_for_its_own_run_is_ended() {
     play.give(Input::Deadlocked { ticket });
     play.expect("a cancelled");
 }
+
+/// Found by the simulation: a run whose jobs were all ended while it waited for its group was never over.
+#[test]
+fn a_run_whose_jobs_were_ended_while_it_waited_is_over() {
+    let mut play = Play::of(workflow("concurrency: g", "  a: {steps: [{run: x}]}"));
+    play.give(Input::CancelJob { job: "a".into(), by: "ann".into() });
+    assert!(play.run.is_over());
+}

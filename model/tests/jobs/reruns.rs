@@ -61,6 +61,16 @@ fn only_what_is_over_and_failed() {
     play.expect("a started");
 }
 
+/// Found by the simulation: a job that failed too began before what it needs had run again.
+#[test]
+fn what_failed_waits_for_what_it_needs_and_failed_too() {
+    let mut play = Play::new("  a: {steps: [{run: x}]}\n  b: {needs: a, if: always(), steps: [{run: x}]}");
+    play.end("a", Conclusion::Failure);
+    play.end("b", Conclusion::Failure);
+    rerun(&mut play, Rerun::Failed);
+    play.expect("a started, b blocked");
+}
+
 #[test]
 fn the_group_is_asked_for_again() {
     let mut play = Play::of(workflow("concurrency: g", "  a: {steps: [{run: x}]}"));
