@@ -169,7 +169,9 @@ fn crates_know_only_what_they_may() {
         (
             "src/ports/",
             &[
-                "aws_sdk", "lambda_http", "cloud_code_git",
+                "aws_sdk",
+                "lambda_http",
+                "cloud_code_git",
                 "cloud_code_agent",
                 "cloud_code_forge",
                 "sqlx",
@@ -181,7 +183,9 @@ fn crates_know_only_what_they_may() {
         (
             "src/app/",
             &[
-                "aws_sdk", "lambda_http", "cloud_code_git",
+                "aws_sdk",
+                "lambda_http",
+                "cloud_code_git",
                 "cloud_code_agent",
                 "cloud_code_forge",
                 "sqlx",
@@ -195,7 +199,9 @@ fn crates_know_only_what_they_may() {
         (
             "src/http/",
             &[
-                "aws_sdk", "lambda_http", "cloud_code_git",
+                "aws_sdk",
+                "lambda_http",
+                "cloud_code_git",
                 "cloud_code_agent",
                 "cloud_code_forge",
                 "sqlx",
@@ -350,7 +356,10 @@ fn features_keep_the_sides_apart() {
         &["-p", "cloud-code-functions"],
         &["bollard", "sqlx", "libsqlite3", "cloud-code-agent", "cloud-code-forge", "redis", "vaultrs"],
     );
-    check(&["-p", "cloud-code", "--no-default-features", "--features", "vps"], &["aws-sdk-", "aws-config", "lambda_"]);
+    check(
+        &["-p", "cloud-code", "--no-default-features", "--features", "vps"],
+        &["aws-sdk-", "aws-config", "lambda_"],
+    );
     check(&["-p", "cloud-code-agent"], &["aws-sdk-", "aws-config", "cloud-code-forge"]);
     for (name, text) in sources().into_iter().filter(|(name, _)| name.starts_with("functions/")) {
         assert!(text.lines().count() <= 25, "{name} has {} lines: more than a shell", text.lines().count());
