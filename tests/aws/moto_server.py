@@ -113,6 +113,8 @@ class Aws:
             action = target.split(".")[-1]
             names = ["TableName", "QueueUrl", "SecretId", "taskDefinition", "task", "cluster", "logGroupName"]
             resource = next((fields[name] for name in names if isinstance(fields.get(name), str)), "")
+            if action == "DescribeClusters":
+                resource = next(iter(fields["clusters"]), "")
             if action == "TransactWriteItems":
                 resource = next(iter(fields["TransactItems"][0].values()))["TableName"]
             if fields.get("IndexName"):
