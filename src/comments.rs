@@ -4,7 +4,7 @@
 //! of ours can be forged, and nothing is longer than the forge takes.
 
 use crate::ports::Change;
-use crate::words::{duration, money, plural, thousands};
+use crate::words::{blocked, duration, money, plural, thousands};
 use cloud_code_model::ids::RunId;
 use cloud_code_model::run::{
     Attempt, AttemptState, Conclusion, Publication, Run, RunStatus, StepSummary, Usage,
@@ -98,6 +98,9 @@ pub fn run_comment(run: &Run, public_url: Option<&str>) -> String {
         }
         if run.jobs.len() == 1 {
             out.push_str(&steps(&report.steps));
+        }
+        if let Some(line) = blocked(&report.blocked_hosts) {
+            let _ = writeln!(out, "\n{}", quiet(&line));
         }
     }
     if run.jobs.len() > 1 {

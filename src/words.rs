@@ -35,6 +35,14 @@ pub fn money(usd: Option<f64>) -> String {
     }
 }
 
+/// What a job's network did not let it reach, and what to do about it; `None` where that is nothing.
+pub fn blocked(hosts: &[String]) -> Option<String> {
+    (!hosts.is_empty()).then(|| {
+        let hosts = hosts.join(", ");
+        format!("Blocked network access: {hosts}; allow hosts with NETWORK_ALLOW or the job's `network`.")
+    })
+}
+
 /// `12,345`.
 pub fn thousands(number: u64) -> String {
     let digits = number.to_string();

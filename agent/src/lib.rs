@@ -1,18 +1,20 @@
 //! The agent: runs inside the job's container, works through `tasking.yaml`, and says in `reporting.yaml` how far it is.
 //!
-//! It talks to nobody. What it is to do lies in the workspace's `.cloud-code/`, and so does all that it leaves: the
+//! On a shared disk it talks to nobody but its own proxy, where its network is restricted. What it is to do lies in the workspace's `.cloud-code/`, and so does all that it leaves: the
 //! report with a heartbeat, the log, the CLI's transcript, and the work as a git bundle. It holds no credential for the
 //! forge, and gives the secrets that it does hold only to the steps that name them.
 //!
 //! | module | for |
 //! | --- | --- |
 //! | [`config`](AgentConfig) | what the environment says, read once |
+//! | `remote/` | where no disk is shared: links, checkout, carrying the files |
 //! | `workspace`, `reporter`, `journal` | the files in `.cloud-code/` |
 //! | `stop`, `process` | signals, time limits, children in process groups |
 //! | `task`, `steps/` | one task, one step |
 //! | `expressions`, `files` | `${{ }}` and the files through which steps answer |
 //! | `cli/` | the coding CLIs: how each is started and read |
 //! | `finish` | commit, bundle, conclusion |
+//! | `network`, `proxy/` | the way out of a job whose network is restricted: the job's side, and the proxy itself |
 
 mod agent;
 mod cli;
@@ -24,7 +26,10 @@ mod finish;
 mod hash_files;
 mod journal;
 mod lines;
+mod network;
 mod process;
+mod proxy;
+mod remote;
 mod reporter;
 mod steps;
 mod stop;
@@ -39,8 +44,13 @@ pub use config::{AgentConfig, ConfigError};
 
 /// The whole program: reads the environment, builds a runtime of its own, runs, and gives the exit code.
 ///
-/// 0: a completed report was written, whatever its conclusion. 1: none could be; standard error says why.
+/// 0: a completed report was written, whatever its conclusion. 1: none could be; standard error says why. With the argument
+/// `proxy` it is the proxy of a job instead, and runs until it is killed.
 pub fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    if arguments.next().as_deref() == Some("proxy") {
+        return proxy::main(arguments);
+    }
     match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -52,9 +62,13 @@ pub fn main() -> ExitCode {
 }
 
 fn start() -> Result<(), AgentError> {
-    let config = AgentConfig::from_env(std::env::vars_os())?;
+    let mut config = AgentConfig::from_env(std::env::vars_os())?;
+    let origin = remote::Origin::take(&mut config);
     // One thread: the agent waits nearly all of its life, and shares the container's memory with the CLI.
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AgentError::Runtime)?;
-    runtime.block_on(run(config))
+    match origin {
+        Some(origin) => runtime.block_on(remote::run(config, origin)),
+        None => runtime.block_on(run(config)),
+    }
 }

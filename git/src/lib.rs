@@ -33,6 +33,9 @@ pub mod push;
 pub mod quarantine;
 #[cfg(feature = "client")]
 mod remote;
+pub mod restore;
+#[cfg(feature = "client")]
+mod reword;
 #[cfg(feature = "server")]
 pub mod server;
 mod setup;
@@ -49,4 +52,4 @@ pub use git2::Oid;
 #[cfg(feature = "client")]
 pub use local::{checked_out_branch, diffstat};
 #[cfg(feature = "client")]
-pub use remote::{Credentials, Remote, remote_ref};
+pub use remote::{Credentials, Remote, RemoteBranches, remote_branches, remote_ref};

@@ -59,6 +59,11 @@ impl MirrorKey {
         let relative = Path::new(&host_folder).join(owner).join(format!("{name}.git"));
         Ok(Self { relative, shown: format!("{owner}/{name}") })
     }
+
+    /// `owner/name`, for people.
+    pub fn name(&self) -> &str {
+        &self.shown
+    }
 }
 
 /// The folder that holds all mirrors.

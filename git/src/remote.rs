@@ -1,5 +1,6 @@
 //! Where a repository lives elsewhere, and what opens it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -128,6 +129,38 @@ pub fn remote_ref(remote: &Remote, refname: &str) -> Result<Option<Oid>, GitErro
         let found = connection.list()?.iter().find(|head| head.name() == refname).map(git2::RemoteHead::oid);
         connection.disconnect()?;
         Ok(found)
+    })
+}
+
+/// The branches of a remote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteBranches {
+    /// The branch that its HEAD names; `None` in an empty repository.
+    pub default: Option<String>,
+    /// Their tips, by their names without `refs/heads/`.
+    pub tips: BTreeMap<String, Oid>,
+}
+
+/// The branches of the remote as they are now, by one reference advertisement and without fetching anything.
+///
+/// # Errors
+/// As of any talk with a remote.
+pub fn remote_branches(remote: &Remote) -> Result<RemoteBranches, GitError> {
+    const HEADS: &str = "refs/heads/";
+    remote.talk(|| {
+        let mut connection = git2::Remote::create_detached(remote.url())?;
+        connection.connect(Direction::Fetch)?;
+        let heads = connection.list()?.iter();
+        let tips: BTreeMap<String, Oid> = heads
+            .filter_map(|head| Some((head.name().strip_prefix(HEADS)?.to_owned(), head.oid())))
+            .collect();
+        let head = match connection.default_branch() {
+            Ok(name) => name.as_str()?.strip_prefix(HEADS).map(str::to_owned),
+            Err(error) if error.code() == git2::ErrorCode::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        connection.disconnect()?;
+        Ok(RemoteBranches { default: head.filter(|name| tips.contains_key(name)), tips })
     })
 }
 

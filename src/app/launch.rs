@@ -1,6 +1,6 @@
 //! Starting an attempt: workspace, task, container.
 
-use super::{App, AppError, tasking, update};
+use super::{App, AppError, network, tasking, update};
 use crate::ports::{
     Artifact, ArtifactError, Checkout, ContainerStatus, ForgeError, Launch, PreparedWorkspace, RemoteAccess,
     RunnerError, Scope, SecretName, SecretText, WorkspaceError,
@@ -111,6 +111,7 @@ impl From<ArtifactError> for Failure {
 
 /// The runner's name for it; `None` when the attempt ended while its workspace was made.
 async fn start(app: &App, run: &Run, job: &Job, attempt: &AttemptId) -> Result<Option<String>, Failure> {
+    let network = network::of(app, job).map_err(Failure::Never)?;
     // An earlier launch may have come as far as a container: its workspace must not be made anew under it.
     if app.runner.status(attempt).await? != ContainerStatus::Missing {
         if run.attempt(attempt).is_some_and(|attempt| attempt.origin.is_some()) {
@@ -140,11 +141,13 @@ async fn start(app: &App, run: &Run, job: &Job, attempt: &AttemptId) -> Result<O
     let launch = Launch {
         attempt: attempt.clone(),
         image: app.settings.image(clis.first().map_or("script", String::as_str)),
+        objects: workspace.fetch.is_none().then_some(workspace.objects),
         workspace: workspace.path,
-        objects: Some(workspace.objects),
+        fetch: workspace.fetch,
         env,
         secrets,
         limits: app.settings.limits,
+        network,
     };
     Ok(Some(app.runner.launch(&launch).await?))
 }

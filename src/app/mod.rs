@@ -11,6 +11,7 @@ pub mod groups;
 mod handover;
 pub mod intake;
 pub mod launch;
+mod network;
 mod prompt;
 pub mod publish;
 mod render;

@@ -4,6 +4,7 @@ use super::{App, AppError, launch};
 use crate::comments;
 use crate::ports::{Artifact, ArtifactError, Change, PullSpec, RemoteAccess, WorkspaceError};
 use cloud_code_model::ids::AttemptId;
+use cloud_code_model::policy::ChangePolicy;
 use cloud_code_model::run::{Attempt, AttemptState, Conclusion, Input, Origin, Publication, Run};
 
 /// Checks the attempt's change as a stranger's, pushes it and opens or renews the pull request. Every part finds what an
@@ -118,7 +119,7 @@ async fn push(app: &App, run: &Run, id: &AttemptId, origin: &Origin) -> Result<O
     let secrets: Vec<_> =
         launch::environment(app, run, job).await?.1.into_iter().map(|(_, value)| value).collect();
     let read = app.forge.remote(&run.repository, RemoteAccess::Read).await?;
-    let policy = &app.settings.policy;
+    let policy = &ChangePolicy { closes: Some(run.subject.number), ..app.settings.policy.clone() };
     let examined =
         app.workspaces.examine(id, &read, &origin.base, &origin.branch, bundle, policy, &secrets).await?;
     let Some(change) = examined else { return Ok(None) };

@@ -1,6 +1,6 @@
 //! Reading what an attempt reports: data from a stranger, made into what the engine and people need.
 
-use super::{App, AppError, launch};
+use super::{App, AppError, launch, network};
 use crate::ports::{Artifact, ArtifactError};
 use cloud_code_model::ids::AttemptId;
 use cloud_code_model::mask::Masker;
@@ -126,6 +126,7 @@ fn summarise(report: &Report, masker: &Masker) -> ReportSummary {
             .iter()
             .any(|task| task.changes.as_ref().is_some_and(|changes| changes.bundle.is_some())),
         salvaged: report.salvaged,
+        blocked_hosts: network::blocked_hosts(&report.blocked_hosts, masker),
         outputs: outputs
             .filter(|(name, _)| matches!(name.as_str(), "pr-title" | "pr-body" | "pick"))
             .map(|(name, value)| (name.clone(), clean(value, MAX_SUMMARY)))

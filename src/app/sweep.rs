@@ -64,6 +64,7 @@ pub async fn wake_due(app: &App) -> Result<usize, AppError> {
     Ok(due.len())
 }
 
+/// Looks at all containers: what those that are wanted need, they get; those that nobody wants go.
 async fn orphans(app: &App, marked: &mut HashSet<AttemptId>) -> Result<usize, AppError> {
     let mut found = HashSet::new();
     let mut removed = 0;
@@ -82,6 +83,9 @@ async fn orphans(app: &App, marked: &mut HashSet<AttemptId>) -> Result<usize, Ap
             .and_then(|run| run.attempt(&id))
             .is_some_and(|attempt| attempt.state != cloud_code_model::run::AttemptState::Done);
         let discarding = run.as_ref().is_some_and(|run| !run.outbox.is_empty());
+        if wanted && listed.running {
+            app.runner.renew(&id).await?;
+        }
         if wanted || discarding {
             continue;
         }

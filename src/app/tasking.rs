@@ -27,7 +27,7 @@ pub(super) async fn write(
     };
     let wish = &run.context["cloud_code"];
     let handover = handover::notes(run, job);
-    let prompt = |task: Option<&str>| {
+    let prompt = |task: Option<&str>, template: Option<&str>| {
         prompt::build(&prompt::Prompt {
             repository: &run.repository.full_name(),
             branch: &origin.branch,
@@ -38,6 +38,8 @@ pub(super) async fn write(
             instructions: wish["instructions"].as_str(),
             handover: &handover,
             task,
+            template,
+            protected: &app.settings.policy.protected,
         })
     };
     let contexts = run.contexts(job);
@@ -55,6 +57,7 @@ pub(super) async fn write(
         job: job.key.clone(),
         attempt: attempt.number,
         closed: true,
+        idle_minutes: None,
         tasks: vec![task::Task {
             id: "t1".to_owned(),
             repository: task::Repository {
@@ -77,6 +80,7 @@ pub(super) async fn write(
                 email: app.settings.author.1.clone(),
             }),
             commit_message: Some(if number == 0 { title } else { format!("{title}\n\nFixes #{number}") }),
+            restore_instructions: issue.as_ref().is_some_and(|issue| issue.is_pull),
         }],
     };
     tasking.to_yaml().map_err(|error| Failure::Never(error.to_string()))
@@ -95,7 +99,7 @@ fn github(run: &Run, job: &Job) -> Value {
 struct Steps<'a> {
     default_cli: &'a str,
     contexts: &'a Contexts,
-    prompt: &'a dyn Fn(Option<&str>) -> String,
+    prompt: &'a dyn Fn(Option<&str>, Option<&str>) -> Result<String, String>,
 }
 
 impl Steps<'_> {
@@ -111,7 +115,13 @@ impl Steps<'_> {
             let at = format!("{place}.with.prompt");
             let task = with.get("prompt").and_then(Value::as_str);
             let task = task.map(|text| render::text(text, self.contexts, &at)).transpose()?;
-            with.insert("prompt".to_owned(), Value::String((self.prompt)(task.as_deref())));
+            let at = format!("{place}.with.template");
+            let template = with.shift_remove("template");
+            let template = template.as_ref().and_then(Value::as_str);
+            let template = template.map(|text| render::text(text, self.contexts, &at)).transpose()?;
+            let text = (self.prompt)(task.as_deref(), template.as_deref())
+                .map_err(|error| format!("{place}.{error}"))?;
+            with.insert("prompt".to_owned(), Value::String(text));
             with.entry("cli".to_owned()).or_insert_with(|| self.default_cli.into());
         }
         let action = match &step.action {

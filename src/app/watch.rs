@@ -9,8 +9,6 @@ use std::time::Duration;
 
 /// How often an attempt is looked at: often at first, since a mistake in a workflow shows at once.
 const FIRST_INTERVAL: Duration = Duration::from_millis(60);
-/// How often at last.
-const LAST_INTERVAL: Duration = Duration::from_millis(600);
 
 /// Watches an attempt until no runner is needed for it any more.
 ///
@@ -29,7 +27,7 @@ pub async fn watch(app: &App, id: &AttemptId) -> Result<(), AppError> {
             tracing::warn!(run = %id.run, job = %id.job, attempt = id.number, %error, "could not look at the attempt");
         }
         tokio::time::sleep(interval).await;
-        interval = interval.mul_f64(1.25).min(LAST_INTERVAL);
+        interval = interval.mul_f64(1.25).min(app.settings.watch_interval);
     }
 }
 

@@ -1,11 +1,14 @@
 //! Runners, agents and what they may do.
 
+use super::places::EcsPlace;
 use super::{ConfigError, Environment};
 use crate::app::Settings;
 use crate::ports::Limits;
 use cloud_code_model::cli;
+use cloud_code_model::network::AllowList;
 use cloud_code_model::policy::ChangePolicy;
 use cloud_code_model::run::Timing;
+use std::time::Duration;
 
 /// Where jobs run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +17,8 @@ pub enum RunnerKind {
     Docker,
     /// Child processes: no sandbox.
     Process,
+    /// Fargate tasks.
+    Ecs,
 }
 
 impl std::str::FromStr for RunnerKind {
@@ -23,6 +28,7 @@ impl std::str::FromStr for RunnerKind {
         match text {
             "docker" => Ok(Self::Docker),
             "process" => Ok(Self::Process),
+            "ecs" => Ok(Self::Ecs),
             _ => Err(()),
         }
     }
@@ -39,6 +45,8 @@ pub struct AgentsConfig {
     pub docker_network: Option<String>,
     /// `NAME:ADDRESS` for containers.
     pub docker_extra_hosts: Vec<String>,
+    /// Where Fargate tasks run; there exactly when they are the runner.
+    pub ecs: Option<EcsPlace>,
     /// Jobs at once.
     pub concurrency: usize,
     /// What the use cases need.
@@ -51,6 +59,7 @@ impl AgentsConfig {
     /// # Errors
     /// The first variable that is wrong.
     pub fn read(env: &Environment) -> Result<Self, ConfigError> {
+        let runner = env.parsed("RUNNER", "`docker`, `process` or `ecs`")?.unwrap_or(RunnerKind::Docker);
         let positive = "a number above 0";
         let memory_mb: u64 = env.number("AGENT_MEMORY_MB", 16..=1 << 24)?.unwrap_or(4096);
         let limits = Limits {
@@ -69,6 +78,7 @@ impl AgentsConfig {
             max_files: env.parsed("MAX_CHANGED_FILES", positive)?.unwrap_or(100),
             max_bytes: env.parsed("MAX_CHANGE_BYTES", positive)?.unwrap_or(4 << 20),
             protected: protected.collect::<Result<_, _>>()?,
+            closes: None,
         };
         let cli_names = cli::ALL
             .iter()
@@ -95,13 +105,21 @@ impl AgentsConfig {
             budget_usd: env.number("BUDGET_USD", 0.01..=1_000_000.0)?,
             silence_minutes: env.number("SILENCE_MINUTES", 0.01..=50_400.0)?.unwrap_or(10.0),
             agent_env: cli_names.filter_map(|name| Some(((*name).to_owned(), env.get(name)?))).collect(),
+            network: env.parsed("NETWORK", "`none`, `restricted` or `open`")?.unwrap_or_default(),
+            network_allow: network_allow(env)?,
+            // Each look at a Fargate task is three requests that are paid for and counted.
+            watch_interval: match runner {
+                RunnerKind::Ecs => Duration::from_secs(5),
+                RunnerKind::Docker | RunnerKind::Process => Settings::default().watch_interval,
+            },
             launch_tries: env.parsed("LAUNCH_TRIES", positive)?.unwrap_or(6).max(1),
             ..Settings::default()
         };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let concurrency = env.number("CONCURRENCY", 1..=10_000)?.unwrap_or(cores);
         Ok(Self {
-            runner: env.parsed("RUNNER", "`docker` or `process`")?.unwrap_or(RunnerKind::Docker),
+            runner,
+            ecs: (runner == RunnerKind::Ecs).then(|| EcsPlace::read(env)).transpose()?,
             docker_host: env.get("DOCKER_HOST"),
             docker_network: env.get("DOCKER_NETWORK"),
             docker_extra_hosts: env.list("DOCKER_EXTRA_HOSTS"),
@@ -109,6 +127,20 @@ impl AgentsConfig {
             settings,
         })
     }
+}
+
+/// Presets and patterns, and the hosts of the addresses that CLIs are given.
+fn network_allow(env: &Environment) -> Result<AllowList, ConfigError> {
+    let mut allow = AllowList::default();
+    allow
+        .add_operators(env.list("NETWORK_ALLOW"))
+        .map_err(|error| ConfigError { variable: "NETWORK_ALLOW", problem: error.to_string() })?;
+    let settings = cli::ALL.iter().flat_map(|cli| cli.settings);
+    for url in settings.filter(|name| name.ends_with("_BASE_URL")).filter_map(|name| env.get(name)) {
+        allow.add_url(&url);
+    }
+    allow.dedup();
+    Ok(allow)
 }
 
 /// A folder or file as [`ChangePolicy::protected`] has it. One that no path of a repository can lie in would protect nothing.

@@ -24,7 +24,11 @@ pub struct GitHubConfig {
 }
 
 impl GitHubConfig {
-    pub(super) fn read(env: &Environment) -> Result<Self, ConfigError> {
+    /// Reads only the webhook's secret: whoever takes deliveries in needs no more.
+    ///
+    /// # Errors
+    /// When it is missing or can be guessed.
+    pub fn webhook_secret_of(env: &Environment) -> Result<SecretText, ConfigError> {
         let webhook_secret = env.required("GITHUB_WEBHOOK_SECRET")?;
         let length = webhook_secret.chars().count();
         if length < MIN_SECRET {
@@ -34,7 +38,11 @@ impl GitHubConfig {
             );
             return Err(ConfigError { variable: "GITHUB_WEBHOOK_SECRET", problem });
         }
-        let webhook_secret = SecretText::new(webhook_secret);
+        Ok(SecretText::new(webhook_secret))
+    }
+
+    pub(super) fn read(env: &Environment) -> Result<Self, ConfigError> {
+        let webhook_secret = Self::webhook_secret_of(env)?;
         let web_url = env.address("GITHUB_URL")?.unwrap_or_default();
         let api_url = env.address("GITHUB_API_URL")?.unwrap_or_else(|| match web_url.as_str() {
             "https://github.com" => "https://api.github.com".to_owned(),

@@ -2,12 +2,14 @@
 
 mod agents;
 mod github;
+mod places;
 mod server;
 mod storage;
 pub mod variables;
 
 pub use agents::{AgentsConfig, RunnerKind};
 pub use github::GitHubConfig;
+pub use places::{ArtifactsPlace, EcsCapacity, EcsPlace, QueuePlace, SecretsPlace};
 pub use server::ServerConfig;
 pub use storage::StorageConfig;
 
@@ -36,6 +38,20 @@ impl std::fmt::Debug for Environment {
 }
 
 impl Environment {
+    /// With further variables, which count less than those that are set.
+    #[must_use]
+    pub fn with(mut self, more: BTreeMap<String, String>) -> Self {
+        for (name, value) in more {
+            self.0.entry(name).or_insert(value);
+        }
+        self
+    }
+
+    /// The Secrets Manager secrets that hold further variables, each as a JSON object.
+    pub fn config_secrets(&self) -> Vec<String> {
+        self.list("CONFIG_SECRET")
+    }
+
     /// The process's environment.
     pub fn of_process() -> Self {
         Self(
@@ -185,12 +201,14 @@ impl Config {
     /// # Errors
     /// The first variable that is missing or wrong.
     pub fn read(env: &Environment) -> Result<Self, ConfigError> {
-        Ok(Self {
+        let config = Self {
             server: ServerConfig::read(env)?,
             github: GitHubConfig::read(env)?,
             storage: StorageConfig::read(env)?,
             agents: AgentsConfig::read(env)?,
-        })
+        };
+        places::agree(&config.storage, &config.agents)?;
+        Ok(config)
     }
 }
 
@@ -238,6 +256,8 @@ mod tests {
             ("PROTECTED_PATHS", "src/,/", "is no folder of a repository"),
             ("PROTECTED_PATHS", "*.yml", "patterns"),
             ("PROTECTED_PATHS", "a/../b", "is no folder of a repository"),
+            ("NETWORK", "closed", "`none`, `restricted` or `open`"),
+            ("NETWORK_ALLOW", "pypi,https://x", "`https://x` names no host"),
         ] {
             let error = read(&[(variable, value)]).unwrap_err();
             assert_eq!(error.variable, variable, "{value}: {error}");
@@ -258,6 +278,67 @@ mod tests {
         let config = read(&[("PROTECTED_PATHS", "/.github/, ./Makefile,infra//")]).unwrap();
         assert_eq!(config.agents.settings.policy.protected, [".github/", "Makefile/", "infra/"]);
         assert!(config.agents.settings.policy.protects(".github/workflows/ci.yml").is_some());
+    }
+
+    #[test]
+    fn what_cannot_go_together_is_refused() {
+        const SQS: &str = "https://sqs.eu-west-1.amazonaws.com/123456789012/cloud-code";
+        let aws = [
+            ("DATABASE_URL", "dynamodb://cloud-code"),
+            ("QUEUE_URL", SQS),
+            ("ARTIFACTS_URL", "s3://cloud-code"),
+            ("SECRETS_URL", "secretsmanager://cloud-code"),
+            ("RUNNER", "ecs"),
+            ("ECS_CLUSTER", "c"),
+            ("ECS_SUBNETS", "subnet-1,subnet-2"),
+            ("ECS_LINKS_ROLE", "arn:aws:iam::123456789012:role/links"),
+            ("ECS_LOG_GROUP", "/cloud-code/agents"),
+        ];
+        let with = |changes: &[(&'static str, &'static str)]| {
+            let mut all: Vec<(&str, &str)> = aws.to_vec();
+            all.extend(changes);
+            read(&all)
+        };
+        let config = with(&[]).unwrap();
+        let table = "cloud-code".to_owned();
+        let queue = QueuePlace::Sqs { url: SQS.to_owned(), table: table.clone(), bucket: table.clone() };
+        assert_eq!((config.storage.queue, config.storage.table), (queue, Some(table)));
+        // SQS with Docker and SQLite; S3 artifacts with Docker and SQLite.
+        let mixed = format!("{SQS}?table=t&bucket=b");
+        assert!(read(&[("QUEUE_URL", &mixed)]).unwrap().storage.needs_aws());
+        assert!(read(&[("ARTIFACTS_URL", "s3://b")]).unwrap().storage.needs_aws());
+        assert!(!read(&[]).unwrap().storage.needs_aws());
+        for (changes, variable, words) in [
+            (&[("QUEUE_URL", "")][..], "QUEUE_URL", "is no queue"),
+            (&[("DATABASE_URL", "")], "QUEUE_URL", "?table=TABLE"),
+            (&[("ARTIFACTS_URL", "")], "QUEUE_URL", "256 KB"),
+            (
+                &[("QUEUE_URL", "https://sqs.x.amazonaws.com/1/q?table=t&bucket=b"), ("ARTIFACTS_URL", "")],
+                "ARTIFACTS_URL",
+                "disk is not",
+            ),
+            (&[("QUEUE_URL", ""), ("DATABASE_URL", "")], "DATABASE_URL", "remembers its tasks"),
+            (&[("QUEUE_URL", "redis://localhost")], "QUEUE_URL", "SQS queues"),
+            (
+                &[("QUEUE_URL", "https://sqs.x.amazonaws.com/1/q?tabel=t")],
+                "QUEUE_URL",
+                "`tabel` is not known",
+            ),
+            (&[("DATABASE_URL", "dynamodb://a b")], "DATABASE_URL", "no table's name"),
+            (&[("DATABASE_URL", "postgres://u:hunter2@h/d")], "DATABASE_URL", "not supported"),
+            (&[("ARTIFACTS_URL", "s3://b/prefix")], "ARTIFACTS_URL", "s3://BUCKET"),
+            (&[("ARTIFACTS_URL", "gs://b")], "ARTIFACTS_URL", "s3://BUCKET"),
+            (&[("SECRETS_URL", "secretsmanager://")], "SECRETS_URL", "can't begin"),
+            (&[("SECRETS_URL", "vault:kv")], "SECRETS_URL", "secretsmanager://"),
+            (&[("ECS_SUBNETS", "")], "ECS_SUBNETS", "subnets"),
+            (&[("ECS_CLUSTER", "")], "ECS_CLUSTER", "must be set"),
+            (&[("ECS_CAPACITY", "cheap")], "ECS_CAPACITY", "spot-or-on-demand"),
+        ] {
+            let error = with(changes).unwrap_err();
+            assert_eq!(error.variable, variable, "{changes:?}: {error}");
+            assert!(error.problem.contains(words), "{error} lacks {words}");
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+        }
     }
 
     #[test]

@@ -64,7 +64,18 @@ pub const VARIABLES: &[Variable] = &[
         "./data",
         "Where the database, mirrors, workspaces and artifacts live. Agent containers mount folders below it.",
     ),
-    unset("DATABASE_URL", "sqlite:PATH. Default: sqlite:DATA_DIR/cloud-code.db."),
+    unset("DATABASE_URL", "sqlite:PATH or dynamodb://TABLE. Default: sqlite:DATA_DIR/cloud-code.db."),
+    unset(
+        "QUEUE_URL",
+        "SQS queues without the last part of their names, e.g. https://sqs.eu-west-1.amazonaws.com/123456789012/cloud-code; \
+         ?table=TABLE&bucket=BUCKET where DATABASE_URL and ARTIFACTS_URL don't say them. Default: the database.",
+    ),
+    unset("ARTIFACTS_URL", "s3://BUCKET for what jobs leave. Default: DATA_DIR."),
+    unset("SECRETS_URL", "secretsmanager://PREFIX. Default: the sealed file in DATA_DIR."),
+    unset(
+        "CONFIG_SECRET",
+        "For the Lambda functions: comma-separated Secrets Manager secrets that hold further variables, each as a JSON object.",
+    ),
     secret(
         "CLOUD_CODE_SECRETS_KEY",
         "32 bytes in base64 that open the sealed secrets. Default: made once, in DATA_DIR/secrets.key.",
@@ -72,8 +83,23 @@ pub const VARIABLES: &[Variable] = &[
     plain(
         "RUNNER",
         "docker",
-        "Where jobs run: `docker`, or `process` for development: child processes of the server, which is no sandbox.",
+        "Where jobs run: `docker`, `ecs` for Fargate tasks, or `process` for development: child processes of the server, which is \
+         no sandbox.",
     ),
+    unset("ECS_CLUSTER", "For RUNNER=ecs: the cluster."),
+    unset("ECS_SUBNETS", "For RUNNER=ecs: comma-separated subnets of the tasks."),
+    unset("ECS_SECURITY_GROUPS", "For RUNNER=ecs: comma-separated security groups of the tasks."),
+    plain(
+        "ECS_PUBLIC_IP",
+        "false",
+        "For RUNNER=ecs: whether tasks get public addresses, which public subnets without NAT need.",
+    ),
+    plain("ECS_CAPACITY", "spot-or-on-demand", "For RUNNER=ecs: `on-demand`, `spot` or `spot-or-on-demand`."),
+    unset(
+        "ECS_LINKS_ROLE",
+        "For RUNNER=ecs: the ARN of the role whose sessions sign the links to a job's files.",
+    ),
+    unset("ECS_LOG_GROUP", "For RUNNER=ecs: the tasks' CloudWatch log group."),
     unset(
         "DOCKER_HOST",
         "The Docker daemon, e.g. unix:///run/user/1000/docker.sock. Default: /var/run/docker.sock.",
@@ -82,6 +108,16 @@ pub const VARIABLES: &[Variable] = &[
     unset(
         "DOCKER_EXTRA_HOSTS",
         "Comma-separated NAME:ADDRESS for agent containers, e.g. host.docker.internal:host-gateway.",
+    ),
+    plain(
+        "NETWORK",
+        "restricted",
+        "The network of jobs that do not say, in Docker: `none`, `restricted` (a proxy lets through what is allowed) or `open`.",
+    ),
+    plain(
+        "NETWORK_ALLOW",
+        "llm,registries",
+        "Comma-separated hosts that restricted jobs may reach: presets (docs/network.md), HOST, *.HOST, HOST:PORT. The hosts of *_BASE_URL are allowed by themselves.",
     ),
     unset("CONCURRENCY", "Jobs that run at once. Default: the number of cores."),
     plain(
@@ -106,7 +142,7 @@ pub const VARIABLES: &[Variable] = &[
     plain("MAX_CHANGE_BYTES", "4194304", "Bytes that a change may have as a git bundle."),
     plain(
         "PROTECTED_PATHS",
-        ".github/workflows/,.cloud-code/",
+        ".github/workflows/,.github/actions/,.cloud-code/",
         "Comma-separated folders that a change may not touch.",
     ),
     unset("ALLOWED_BOTS", "Comma-separated logins of bots that may start runs."),

@@ -1,7 +1,13 @@
 //! Wiring: which adapters stand behind the ports, and who calls the use cases when.
 
+#[cfg(feature = "aws")]
+pub mod aws;
 #[cfg(feature = "vps")]
 pub mod cli;
+pub mod health;
+#[cfg(feature = "aws")]
+pub mod lambda;
+mod messages;
 #[cfg(feature = "vps")]
 pub mod vps;
 pub mod worker;

@@ -19,14 +19,39 @@ pub use state::{
     ActOutcome, Action, Cancel, CancelOutcome, Health, HttpParts, HttpState, PartHealth, StateError,
 };
 
+use crate::ports::{Clock, Queue, SecretText};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use error::ApiError;
+use state::Inlet;
 use std::sync::Arc;
 
 type Shared = Arc<HttpState>;
+
+/// Only the route that takes deliveries in, and a sign of life.
+///
+/// # Errors
+/// When the secret is empty.
+pub fn webhooks(
+    queue: Arc<dyn Queue>,
+    clock: Arc<dyn Clock>,
+    secret: &SecretText,
+) -> Result<Router, StateError> {
+    Ok(Router::new()
+        .route("/healthz", get(operations::healthz))
+        .merge(inlet(Arc::new(Inlet::new(queue, clock, secret)?)))
+        .fallback(async || ApiError::not_found("there is nothing at this path"))
+        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
+        .layer(from_fn(edge::edge)))
+}
+
+/// GitHub is told the path with a slash; one without is a likely slip.
+fn inlet<S: Clone + Send + Sync + 'static>(inlet: Arc<Inlet>) -> Router<S> {
+    let receive = || post(webhook::receive);
+    Router::new().route("/webhooks/github", receive()).route("/webhooks/github/", receive()).with_state(inlet)
+}
 
 /// All routes.
 pub fn router(state: HttpState) -> Router {
@@ -38,8 +63,7 @@ pub fn router(state: HttpState) -> Router {
         .route("/readyz", get(operations::readyz))
         .route("/metrics", get(operations::metrics))
         .layer(DefaultBodyLimit::max(edge::BODY_LIMIT))
-        .route("/webhooks/github", post(webhook::receive))
-        .route("/webhooks/github/", post(webhook::receive))
+        .merge(inlet(Arc::clone(&shared.inlet)))
         .fallback(async || ApiError::not_found("there is nothing at this path"))
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .layer(from_fn(edge::edge))

@@ -123,19 +123,37 @@ pub enum StateError {
     EmptyToken,
 }
 
+/// What takes deliveries in. Nothing else is needed for it.
+pub(super) struct Inlet {
+    pub(super) queue: Arc<dyn Queue>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) key: WebhookKey,
+    pub(super) large_bodies: Semaphore,
+}
+
+impl Inlet {
+    pub(super) fn new(
+        queue: Arc<dyn Queue>,
+        clock: Arc<dyn Clock>,
+        secret: &SecretText,
+    ) -> Result<Self, StateError> {
+        let key = WebhookKey::new(secret).ok_or(StateError::EmptyWebhookSecret)?;
+        Ok(Self { queue, clock, key, large_bodies: Semaphore::new(super::webhook::LARGE_BODIES) })
+    }
+}
+
 /// What the handlers share. Secrets are held only as keyed or hashed state.
 pub struct HttpState {
     pub(super) queue: Arc<dyn Queue>,
     pub(super) store: Arc<dyn Store>,
     pub(super) artifacts: Arc<dyn Artifacts>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) webhook: WebhookKey,
+    pub(super) inlet: Arc<Inlet>,
     pub(super) tokens: Tokens,
     pub(super) health: Arc<dyn Health>,
     pub(super) metrics: PrometheusHandle,
     pub(super) canceller: Arc<dyn Cancel>,
     pub(super) shutdown: CancellationToken,
-    pub(super) large_bodies: Semaphore,
 }
 
 impl HttpState {
@@ -144,18 +162,18 @@ impl HttpState {
     /// # Errors
     /// When a secret is empty.
     pub fn new(parts: HttpParts) -> Result<Self, StateError> {
+        let inlet = Inlet::new(Arc::clone(&parts.queue), Arc::clone(&parts.clock), &parts.webhook_secret)?;
         Ok(Self {
+            inlet: Arc::new(inlet),
             queue: parts.queue,
             store: parts.store,
             artifacts: parts.artifacts,
             clock: parts.clock,
-            webhook: WebhookKey::new(&parts.webhook_secret).ok_or(StateError::EmptyWebhookSecret)?,
             tokens: Tokens::new(&parts.api_tokens).ok_or(StateError::EmptyToken)?,
             health: parts.health,
             metrics: parts.metrics,
             canceller: parts.canceller,
             shutdown: parts.shutdown,
-            large_bodies: Semaphore::new(super::webhook::LARGE_BODIES),
         })
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! 202 is said only once the queue has the delivery. The body is read once, held once, and copied once, into the queue.
 
-use super::Shared;
 use super::error::{ApiError, retry_later};
 use super::signature::{self, Rejection, VerifiedDelivery};
+use super::state::Inlet;
 use crate::metrics::{DELIVERIES, WEBHOOK_DURATION};
 use crate::ports::{Lane, Pushed};
 use axum::Json;
@@ -17,6 +17,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -61,25 +62,25 @@ impl From<Rejection> for Refusal {
 }
 
 /// `POST /webhooks/github`
-pub(super) async fn receive(State(state): State<Shared>, request: Request) -> Response {
+pub(super) async fn receive(State(inlet): State<Arc<Inlet>>, request: Request) -> Response {
     let started = Instant::now();
-    let (outcome, response) = answer(take(&state, request).await);
+    let (outcome, response) = answer(take(&inlet, request).await);
     ::metrics::counter!(DELIVERIES, "outcome" => outcome).increment(1);
     ::metrics::histogram!(WEBHOOK_DURATION).record(started.elapsed().as_secs_f64());
     response
 }
 
-async fn take(state: &Shared, request: Request) -> Result<Taken, Refusal> {
+async fn take(inlet: &Inlet, request: Request) -> Result<Taken, Refusal> {
     let (parts, body) = request.into_parts();
     let signature = signature::signature(&parts.headers)?;
-    let (body, _turn) = read(&parts.headers, body, &state.large_bodies).await?;
-    let delivery = signature::verify(&state.webhook, signature, &parts.headers, body)?;
+    let (body, _turn) = read(&parts.headers, body, &inlet.large_bodies).await?;
+    let delivery = signature::verify(&inlet.key, signature, &parts.headers, body)?;
     if delivery.event() == "ping" {
         return Ok(Taken::Pong(delivery));
     }
     let envelope =
-        envelope(&delivery, state.clock.now()).map_err(|error| Rejection::NotJson(error.to_string()))?;
-    match state.queue.push(Lane::Deliveries, delivery.id(), envelope, Duration::ZERO).await {
+        envelope(&delivery, inlet.clock.now()).map_err(|error| Rejection::NotJson(error.to_string()))?;
+    match inlet.queue.push(Lane::Deliveries, delivery.id(), envelope, Duration::ZERO).await {
         Ok(pushed) => Ok(Taken::Queued(delivery, pushed)),
         Err(error) => {
             tracing::error!(delivery = delivery.id(), %error, "a delivery could not be queued and was refused");

@@ -19,8 +19,8 @@ pub use forge::{
     CheckSpec, Comment, Forge, ForgeError, Issue, LabelChange, PullSpec, RemoteAccess, RepositoryInfo,
     WorkflowFile,
 };
-pub use queue::{Depth, Lane, Leased, Pushed, Queue, QueueError, Receipt};
-pub use runner::{ContainerStatus, Launch, Limits, Listed, Runner, RunnerError};
+pub use queue::{DeadLetter, Depth, Lane, Leased, Pushed, Queue, QueueError, Receipt};
+pub use runner::{ContainerStatus, Fetch, Launch, Limits, Listed, Network, Runner, RunnerError};
 pub use secrets::{Scope, SecretError, SecretName, SecretStore, SecretText};
 pub use store::{Decision, Page, RunFilter, RunSummary, Saved, Store, StoreError, Stored};
 pub use workspaces::{Change, ChangedFile, Checkout, PreparedWorkspace, Remote, WorkspaceError, Workspaces};

@@ -1,6 +1,7 @@
 //! Work that waits, durably: deliveries, runs with something to do, attempts that wait for a runner.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use std::time::Duration;
 
 /// Messages of different lanes never wait for each other.
@@ -67,6 +68,19 @@ pub struct Depth {
     pub dead: u64,
 }
 
+/// A message that was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Its key.
+    pub key: String,
+    /// Why.
+    pub reason: String,
+    /// How often it had been leased.
+    pub receives: u32,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// Why the queue did not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
@@ -111,6 +125,13 @@ pub trait Queue: Send + Sync {
     /// How much waits.
     async fn depth(&self, lane: Lane) -> Result<Depth, QueueError>;
 
-    /// Forgets keys of messages that were done more than seven days ago. Dead letters stay.
+    /// Forgets keys of messages that were done more than seven days ago, and says how many; a queue that forgets by itself
+    /// says 0. Dead letters stay.
     async fn prune(&self) -> Result<u64, QueueError>;
+
+    /// The messages of a lane that were given up, the latest first.
+    async fn dead(&self, lane: Lane, limit: usize) -> Result<Vec<DeadLetter>, QueueError>;
+
+    /// Puts a message that was given up back into its lane, as if it had never been leased; says whether there was one.
+    async fn replay(&self, lane: Lane, key: &str) -> Result<bool, QueueError>;
 }

@@ -1,8 +1,10 @@
 //! Where an attempt's container runs.
 
 use super::secrets::SecretText;
+use super::workspaces::Remote;
 use async_trait::async_trait;
 use cloud_code_model::ids::AttemptId;
+use cloud_code_model::network::AllowList;
 use jiff::Timestamp;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,6 +28,29 @@ impl Default for Limits {
     }
 }
 
+/// Which way out a container has.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Network {
+    /// None at all.
+    None,
+    /// To what the list names, by a proxy that finds out what was refused.
+    Restricted(AllowList),
+    /// Whatever the runner's network reaches.
+    #[default]
+    Open,
+}
+
+/// What an attempt checks out for itself.
+#[derive(Debug, Clone)]
+pub struct Fetch {
+    /// From where, with a token that can read this one repository.
+    pub remote: Remote,
+    /// The commit to stand at.
+    pub base: String,
+    /// The branch to make.
+    pub branch: String,
+}
+
 /// What to start.
 #[derive(Debug, Clone)]
 pub struct Launch {
@@ -37,12 +62,16 @@ pub struct Launch {
     pub workspace: PathBuf,
     /// The mirror's objects, mounted read-only at the path that the checkout names (see [`super::PreparedWorkspace`]).
     pub objects: Option<(PathBuf, PathBuf)>,
+    /// What the attempt checks out for itself, where its runner shares no disk with us; the two above are empty then.
+    pub fetch: Option<Fetch>,
     /// Environment in clear.
     pub env: Vec<(String, String)>,
     /// Environment whose values are secret.
     pub secrets: Vec<(String, SecretText)>,
     /// What it may take.
     pub limits: Limits,
+    /// Its way out. Runners that do not confine are only ever asked for [`Network::Open`].
+    pub network: Network,
 }
 
 /// How a container stands.
@@ -109,6 +138,11 @@ pub trait Runner: Send + Sync {
     /// `docker`, `process`, `ecs`.
     fn name(&self) -> &'static str;
 
+    /// Whether it can keep a container from the network.
+    fn confines(&self) -> bool {
+        false
+    }
+
     /// Starts the attempt, or finds that it has been started, also when it has ended since. Returns what the runner calls it.
     async fn launch(&self, launch: &Launch) -> Result<String, RunnerError>;
 
@@ -130,6 +164,10 @@ pub trait Runner: Send + Sync {
 
     /// Whether it can be used now; says what it is.
     async fn check(&self) -> Result<String, RunnerError>;
+
+    /// Sees to it that a running attempt can go on reaching us: where what it was given to that end runs out, it gets more. Called
+    /// each minute for each attempt that runs.
+    async fn renew(&self, attempt: &AttemptId) -> Result<(), RunnerError>;
 
     /// Whether this image could be used now.
     async fn has_image(&self, image: &str) -> Result<bool, RunnerError>;

@@ -113,7 +113,7 @@ pub trait SecretStore: Send + Sync {
     /// The value under exactly this scope.
     async fn get(&self, scope: &Scope, name: &SecretName) -> Result<Option<SecretText>, SecretError>;
 
-    /// Sets or replaces a value.
+    /// Sets or replaces a value, of up to 64 KiB wherever it is kept.
     async fn set(&self, scope: &Scope, name: &SecretName, value: &SecretText) -> Result<(), SecretError>;
 
     /// Removes it; says whether it was there.

@@ -1,5 +1,6 @@
 //! The attempt's checkout before it runs, and its change after it: all that is git.
 
+use super::runner::Fetch;
 use super::secrets::SecretText;
 use async_trait::async_trait;
 use cloud_code_model::ids::AttemptId;
@@ -31,12 +32,14 @@ pub struct Checkout {
 }
 
 /// A checkout that is ready.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct PreparedWorkspace {
     /// Its folder on this machine.
     pub path: PathBuf,
     /// The mirror's objects on this machine, and the path by which the checkout knows them.
     pub objects: (PathBuf, PathBuf),
+    /// In place of folder and objects: what the attempt is to check out for itself.
+    pub fetch: Option<Fetch>,
     /// The commit it stands at, 40 hexadecimal digits.
     pub base: String,
     /// The remote's default branch.

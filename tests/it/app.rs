@@ -42,6 +42,7 @@ impl Workspaces for Names {
         Ok(PreparedWorkspace {
             path: PathBuf::from("/nowhere"),
             objects: (PathBuf::from("/objects"), PathBuf::from("/objects")),
+            fetch: None,
             base: "b".to_owned(),
             default_branch: "main".to_owned(),
             existing: None,

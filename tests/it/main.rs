@@ -9,6 +9,8 @@
 )]
 
 mod app;
+#[cfg(feature = "aws")]
+mod aws;
 mod contracts;
 mod crash;
 mod flows;

@@ -26,7 +26,7 @@ fn sources() -> Vec<(String, String)> {
         }
     }
     let mut found = Vec::new();
-    for part in ["src", "tests", "model", "agent", "forge", "git"] {
+    for part in ["src", "tests", "model", "agent", "forge", "git", "functions"] {
         walk(&root().join(part), &mut found);
     }
     let mut sources: Vec<_> = found
@@ -86,13 +86,44 @@ fn no_arrow_is_turned_round() {
         ("src/adapters/vps/sql/", &["adapters::vps::sql", "ports"]),
         ("src/adapters/vps/docker/", &["adapters::vps::docker", "ports"]),
         ("src/adapters/vps/process/", &["adapters::vps::process", "ports"]),
-        ("src/adapters/vps/git/", &["adapters::vps::git", "ports"]),
+        ("src/adapters/git/", &["adapters::git", "ports"]),
+        ("src/adapters/aws/", &["adapters::aws", "ports"]),
         ("src/adapters/vps/", &["adapters::vps", "ports"]),
+        ("src/adapters/layered.rs", &["ports"]),
+        ("src/entry/aws.rs", &["adapters", "config", "ports"]),
+        (
+            "src/entry/lambda/",
+            &[
+                "entry::lambda",
+                "entry::messages",
+                "entry::health",
+                "entry::aws",
+                "adapters",
+                "app",
+                "http",
+                "config",
+                "ports",
+                "metrics",
+            ],
+        ),
+        ("src/entry/health.rs", &["app", "http", "ports"]),
         (
             "src/entry/vps/",
-            &["entry::vps", "entry::worker", "adapters", "app", "http", "config", "ports", "metrics"],
+            &[
+                "entry::vps",
+                "entry::worker",
+                "entry::aws",
+                "entry::health",
+                "adapters",
+                "app",
+                "http",
+                "config",
+                "ports",
+                "metrics",
+            ],
         ),
-        ("src/entry/worker.rs", &["app", "ports", "metrics"]),
+        ("src/entry/worker.rs", &["app", "ports", "metrics", "entry::messages"]),
+        ("src/entry/messages.rs", &["app", "ports"]),
         (
             "src/entry/",
             &["entry", "adapters", "app", "http", "config", "ports", "metrics", "comments", "words"],
@@ -138,6 +169,8 @@ fn crates_know_only_what_they_may() {
         (
             "src/ports/",
             &[
+                "aws_sdk",
+                "lambda_http",
                 "cloud_code_git",
                 "cloud_code_agent",
                 "cloud_code_forge",
@@ -150,6 +183,8 @@ fn crates_know_only_what_they_may() {
         (
             "src/app/",
             &[
+                "aws_sdk",
+                "lambda_http",
                 "cloud_code_git",
                 "cloud_code_agent",
                 "cloud_code_forge",
@@ -164,6 +199,8 @@ fn crates_know_only_what_they_may() {
         (
             "src/http/",
             &[
+                "aws_sdk",
+                "lambda_http",
                 "cloud_code_git",
                 "cloud_code_agent",
                 "cloud_code_forge",
@@ -296,4 +333,35 @@ fn every_variable_that_is_read_is_listed() {
 fn the_map_is_short() {
     let Ok(map) = fs::read_to_string(root().join("ARCHITECTURE.md")) else { return };
     assert!(map.lines().count() <= 150, "ARCHITECTURE.md has {} lines; at most 150", map.lines().count());
+}
+
+/// Each side's dependencies stay out of the other's programs; and the functions are shells.
+#[test]
+fn features_keep_the_sides_apart() {
+    let tree = |arguments: &[&str]| {
+        let mut cargo = std::process::Command::new(env!("CARGO"));
+        cargo.current_dir(root()).args(["tree", "--offline", "--locked", "-e", "normal", "--prefix", "none"]);
+        let output = cargo.args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let check = |arguments: &[&str], forbidden: &[&str]| {
+        let tree = tree(arguments);
+        let names: BTreeSet<_> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+        let found: Vec<_> =
+            names.iter().filter(|name| forbidden.iter().any(|word| name.starts_with(word))).collect();
+        assert!(found.is_empty(), "cargo tree {arguments:?} has {found:?}");
+    };
+    check(
+        &["-p", "cloud-code-functions"],
+        &["bollard", "sqlx", "libsqlite3", "cloud-code-agent", "cloud-code-forge", "redis", "vaultrs"],
+    );
+    check(
+        &["-p", "cloud-code", "--no-default-features", "--features", "vps"],
+        &["aws-sdk-", "aws-config", "lambda_"],
+    );
+    check(&["-p", "cloud-code-agent"], &["aws-sdk-", "aws-config", "cloud-code-forge"]);
+    for (name, text) in sources().into_iter().filter(|(name, _)| name.starts_with("functions/")) {
+        assert!(text.lines().count() <= 25, "{name} has {} lines: more than a shell", text.lines().count());
+    }
 }

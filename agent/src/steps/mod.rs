@@ -1,11 +1,14 @@
 //! One step: whether it runs, with what, and what came of it.
 
 mod agent;
+mod commands;
 mod composite;
 mod run;
 mod sink;
 
-use cloud_code_model::task::{Dynamic, Status, Step, StepConclusion, StepKind, StepReport, Usage};
+use cloud_code_model::task::{
+    Annotation, Dynamic, Status, Step, StepConclusion, StepKind, StepReport, Usage,
+};
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use tokio::time::{Duration, Instant};
@@ -30,6 +33,7 @@ pub(crate) struct StepResult {
     pub(crate) summary: Option<String>,
     pub(crate) outputs: IndexMap<String, String>,
     pub(crate) error: Option<String>,
+    pub(crate) annotations: Vec<Annotation>,
 }
 
 impl StepResult {
@@ -43,6 +47,7 @@ impl StepResult {
             summary: None,
             outputs: IndexMap::new(),
             error: None,
+            annotations: Vec::new(),
         }
     }
 
@@ -185,7 +190,8 @@ pub(crate) fn report(state: &TaskState<'_>, number: usize, change: impl FnOnce(&
 
 /// Puts a step's end into the report, within the bounds that the server sets.
 fn complete(state: &TaskState<'_>, number: usize, title: String, result: StepResult) {
-    let StepResult { conclusion, exit_code, usage, turns, session, summary, outputs, error } = result;
+    let StepResult { conclusion, exit_code, usage, turns, session, summary, outputs, error, annotations } =
+        result;
     let clean = |text: String, most: usize| shorten(&text.replace('\0', ""), most);
     state.report(|task| {
         task.outputs.extend(outputs.iter().map(|(name, value)| (name.clone(), value.clone())));
@@ -201,6 +207,7 @@ fn complete(state: &TaskState<'_>, number: usize, title: String, result: StepRes
             step.summary = summary.map(|summary| clean(summary, crate::files::MAX_SUMMARY));
             step.outputs = outputs;
             step.error = error.map(|error| clean(error, MAX_ERROR));
+            step.annotations = annotations;
         }
     });
 }

@@ -60,6 +60,9 @@ pub struct ReportSummary {
     pub has_changes: bool,
     /// Whether the change is only what was there when the attempt was cut short.
     pub salvaged: bool,
+    /// Hosts that the job's proxy did not let it reach; cleaned and cut.
+    #[serde(default)]
+    pub blocked_hosts: Vec<String>,
     /// Outputs of steps that the publisher knows: `pr-title`, `pr-body`, `pick`.
     pub outputs: std::collections::BTreeMap<String, String>,
     /// The job's outputs, of a final report.

@@ -119,7 +119,7 @@ pub struct AgentStep {
     pub model: Option<String>,
     /// The whole prompt.
     pub prompt: String,
-    /// Session to resume.
+    /// Session to resume; `new` begins one also where a warm agent would go on with its last.
     pub session: Option<String>,
     /// Most turns the agent may take.
     pub max_turns: Option<u32>,

@@ -2,6 +2,7 @@
 
 use super::token::Token;
 use super::yaml::Position;
+use crate::network::JobNetwork;
 use crate::task::Dynamic;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -209,6 +210,9 @@ pub struct JobDefinition {
     /// How often it may be tried again when its runner is lost (`retries:`, our extension).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<Token>,
+    /// Which way out it has (`network:`, our extension); `None` leaves it to the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<JobNetwork>,
     /// The needed job whose change its workspace starts from (`with.from: needs.JOB` of an agent step, our extension).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
@@ -269,6 +273,9 @@ pub struct Job {
     pub budget_usd: Option<f64>,
     /// How often it may be tried again when its runner is lost.
     pub retries: u32,
+    /// Which way out it has; `None` leaves it to the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<JobNetwork>,
     /// Its environment, where it was stored by a version that kept it here.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub env: IndexMap<String, String>,
@@ -371,6 +378,7 @@ impl JobDefinition {
             timeout_minutes: Job::DEFAULT_TIMEOUT_MINUTES,
             budget_usd: None,
             retries: 0,
+            network: self.network.clone(),
             env: IndexMap::new(),
             steps: Vec::new(),
         }

@@ -8,6 +8,7 @@ use super::definition::{
 use super::finding::{Finding, Severity};
 use super::token::Token;
 use super::yaml::{Limits, Node, Position, Value};
+use crate::network::JobNetwork;
 use crate::task::Dynamic;
 use indexmap::IndexMap;
 use std::sync::Arc;
@@ -154,6 +155,7 @@ impl Reader<'_> {
             continue_on_error: token("continue-on-error"),
             budget_usd: token("budget-usd"),
             retries: token("retries"),
+            network: job.get("network").map(network),
             from,
             pick,
             steps,
@@ -288,6 +290,16 @@ fn inputs(node: &Arc<Node>) -> IndexMap<String, InputDefinition> {
 fn list(node: &Node, key: &str) -> Option<Vec<String>> {
     let items = node.get(key)?.one_or_many();
     Some(items.iter().filter_map(|item| item.text()).collect())
+}
+
+/// `none`, or `{ mode: restricted, allow: [pypi] }`. A mode that is none is told already.
+fn network(node: &Arc<Node>) -> JobNetwork {
+    let mode = text(node, "mode").or_else(|| node.text()).unwrap_or_default();
+    let allow = node.get("allow").map_or(&[][..], |allow| allow.items());
+    JobNetwork {
+        mode: mode.parse().unwrap_or_default(),
+        allow: allow.iter().filter_map(|entry| entry.text()).collect(),
+    }
 }
 
 fn events(on: &Arc<Node>) -> IndexMap<String, EventDefinition> {

@@ -1,7 +1,7 @@
 //! Environments.
 
 use super::world::{Play, at};
-use cloud_code_model::run::{Conclusion, Input, step};
+use cloud_code_model::run::{Input, step};
 use cloud_code_model::workflow::Environment;
 
 const JOBS: &str = "  a: {environment: Production, steps: [{run: x}]}";

@@ -1,6 +1,6 @@
 //! The queue in memory.
 
-use crate::ports::{Clock, Depth, Lane, Leased, Pushed, Queue, QueueError, Receipt};
+use crate::ports::{Clock, DeadLetter, Depth, Lane, Leased, Pushed, Queue, QueueError, Receipt};
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ enum State {
     Waiting { from: Timestamp },
     Leased { until: Timestamp },
     Done { at: Timestamp },
-    Dead,
+    Dead { at: Timestamp },
 }
 
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Message {
         match self.state {
             State::Waiting { from } => Some(from),
             State::Leased { until } => Some(until),
-            State::Done { .. } | State::Dead => None,
+            State::Done { .. } | State::Dead { .. } => None,
         }
     }
 }
@@ -188,8 +188,9 @@ impl Queue for MemoryQueue {
     }
 
     async fn bury(&self, receipt: &Receipt, reason: &str) -> Result<(), QueueError> {
+        let at = self.clock.now();
         self.change(receipt, |message| {
-            message.state = State::Dead;
+            message.state = State::Dead { at };
             message.reason = Some(reason.to_owned());
         })
     }
@@ -202,7 +203,7 @@ impl Queue for MemoryQueue {
             match message.state {
                 State::Leased { until } if until > now => depth.leased += 1,
                 State::Waiting { .. } | State::Leased { .. } => depth.waiting += 1,
-                State::Dead => depth.dead += 1,
+                State::Dead { .. } => depth.dead += 1,
                 State::Done { .. } => {}
             }
         }
@@ -218,6 +219,37 @@ impl Queue for MemoryQueue {
             _ => true,
         });
         Ok((before - inner.messages.len()) as u64)
+    }
+
+    async fn dead(&self, lane: Lane, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
+        let inner = self.inner();
+        let letter = |((of, key), message): (&(Lane, String), &Message)| match message.state {
+            State::Dead { at } if *of == lane => Some(DeadLetter {
+                key: key.clone(),
+                reason: message.reason.clone().unwrap_or_default(),
+                receives: message.receives,
+                at,
+            }),
+            _ => None,
+        };
+        let mut dead: Vec<DeadLetter> = inner.messages.iter().filter_map(letter).collect();
+        dead.sort_by(|a, b| (b.at, &b.key).cmp(&(a.at, &a.key)));
+        dead.truncate(limit);
+        Ok(dead)
+    }
+
+    async fn replay(&self, lane: Lane, key: &str) -> Result<bool, QueueError> {
+        let from = self.clock.now();
+        let replayed = match self.inner().messages.get_mut(&(lane, key.to_owned())) {
+            Some(message) if matches!(message.state, State::Dead { .. }) => {
+                message.state = State::Waiting { from };
+                message.receives = 0;
+                true
+            }
+            _ => false,
+        };
+        self.changed.notify_waiters();
+        Ok(replayed)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod client;
 mod demo;
+mod dlq;
 mod doctor;
 mod logging;
 mod progress;
@@ -42,6 +43,9 @@ enum Command {
     /// Manage the secrets that are handed to agents.
     #[command(subcommand)]
     Secrets(secrets::SecretsCommand),
+    /// List messages that were given up, or put them back in line.
+    #[command(subcommand)]
+    Dlq(dlq::DlqCommand),
     /// Bring the database up to date; `serve` does so by itself.
     Migrate,
     /// Check settings, Docker, images and the GitHub App, and say how to mend what is wrong.
@@ -85,6 +89,7 @@ async fn execute(command: Command) -> CommandResult {
             Ok(ExitCode::SUCCESS)
         }
         Command::Secrets(command) => secrets::execute(command, &env).await,
+        Command::Dlq(command) => dlq::execute(command, &env).await,
         Command::Migrate => serve::migrate(&env).await,
         Command::Doctor => doctor::execute(&env).await,
         Command::Openapi => {

@@ -198,6 +198,7 @@ fn plan(
     let runner = match agents.runner {
         RunnerKind::Docker => "docker",
         RunnerKind::Process => "process (no sandbox)",
+        RunnerKind::Ecs => "ecs",
     };
     let target = format!("cloud-code/issue-{}", issue.number);
     if args.json {

@@ -3,7 +3,7 @@
 use super::{CommandResult, logging, print_line};
 use crate::config::{Environment, StorageConfig};
 use crate::entry::vps;
-use crate::ports::{Scope, SecretName, SecretStore, SecretText};
+use crate::ports::{Scope, SecretName, SecretText};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use std::io::{IsTerminal, Read};
@@ -39,7 +39,7 @@ pub(super) struct Named {
 
 pub(super) async fn execute(command: SecretsCommand, env: &Environment) -> CommandResult {
     logging::start(env, true)?;
-    let store = vps::secrets(&StorageConfig::read(env)?)?;
+    let store = vps::secrets(&StorageConfig::read(env)?).await?;
     match command {
         SecretsCommand::Set(named) => {
             let (scope, name) = named.parse()?;

@@ -1,25 +1,24 @@
 //! One machine: everything embedded, behind one process.
 
-mod health;
 mod local;
+mod places;
 mod serve;
 mod take_over;
 
-pub use health::AppHealth;
+pub use super::health::AppHealth;
 pub use local::{LocalRun, local};
 pub use serve::{Server, ServerOptions};
 pub use take_over::{Held, TakeOverError, take_over};
 
-use crate::adapters::disk::DiskArtifacts;
+use crate::adapters::git::{GitWorkspaces, WorkspaceConfig};
 use crate::adapters::github::{self, GitHubForge};
 use crate::adapters::vps::docker::{DockerConfig, DockerRunner};
-use crate::adapters::vps::git::{GitWorkspaces, WorkspaceConfig};
 use crate::adapters::vps::process::ProcessRunner;
 use crate::adapters::vps::sealed::{SealedFile, SealingKey};
 use crate::adapters::vps::sql::Database;
 use crate::app::App;
 use crate::config::{AgentsConfig, Config, RunnerKind, StorageConfig};
-use crate::ports::{Clock, Runner, SystemClock, Workspaces};
+use crate::ports::{Clock, Queue, Runner, SecretStore, SystemClock, Workspaces};
 use anyhow::Context;
 use cloud_code_model::ids::digest;
 use std::ffi::OsString;
@@ -38,7 +37,7 @@ pub async fn app(config: &Config) -> anyhow::Result<App> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let storage = &config.storage;
     make_private(&storage.data_dir).with_context(|| format!("DATA_DIR: {}", storage.data_dir.display()))?;
-    let database = Database::open(&storage.database_url, Arc::clone(&clock)).await.context("DATABASE_URL")?;
+    let places = places::wire(storage, &config.agents, &clock).await?;
     let forge = GitHubForge::new(github::GitHubConfig {
         api_url: config.github.api_url.clone(),
         web_url: config.github.web_url.clone(),
@@ -47,15 +46,14 @@ pub async fn app(config: &Config) -> anyhow::Result<App> {
         private_key_pem: config.github.private_key.clone(),
         clock: Arc::clone(&clock),
     })?;
-    let (runner, workspaces) = runner(&config.agents, &storage.data_dir)?;
     Ok(App {
-        store: Arc::new(database.store()),
-        queue: Arc::new(database.queue()),
-        runner,
-        artifacts: Arc::new(DiskArtifacts::new(&storage.data_dir)),
-        workspaces,
+        store: places.store,
+        queue: places.queue,
+        runner: places.runner,
+        artifacts: places.artifacts,
+        workspaces: places.workspaces,
         forge: Arc::new(forge),
-        secrets: Arc::new(secrets(storage)?),
+        secrets: places.secrets,
         clock,
         worker: instance(&storage.data_dir),
         settings: config.agents.settings.clone(),
@@ -69,17 +67,35 @@ pub async fn app(config: &Config) -> anyhow::Result<App> {
 /// When it can't be opened.
 pub async fn migrate(storage: &StorageConfig) -> anyhow::Result<()> {
     make_private(&storage.data_dir).with_context(|| format!("DATA_DIR: {}", storage.data_dir.display()))?;
+    if storage.table.is_some() {
+        // A table has no shape to be brought up to date: its indexes are infra/template.yaml's.
+        return Ok(());
+    }
     let database =
         Database::open(&storage.database_url, Arc::new(SystemClock)).await.context("DATABASE_URL")?;
     database.close().await;
     Ok(())
 }
 
-/// The sealed file of secrets.
+/// The secret store that the settings name.
 ///
 /// # Errors
 /// When its key is no key, or its folder can't be written.
-pub fn secrets(storage: &StorageConfig) -> anyhow::Result<SealedFile> {
+pub async fn secrets(storage: &StorageConfig) -> anyhow::Result<Arc<dyn SecretStore>> {
+    places::secrets(storage).await
+}
+
+/// The queue, for who looks at dead letters.
+///
+/// # Errors
+/// When the database can't be opened, or this build lacks it.
+pub async fn queue(storage: &StorageConfig) -> anyhow::Result<Arc<dyn Queue>> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    places::queue(storage, &clock).await
+}
+
+/// The sealed file of secrets.
+fn sealed(storage: &StorageConfig) -> anyhow::Result<SealedFile> {
     make_private(&storage.data_dir).with_context(|| format!("DATA_DIR: {}", storage.data_dir.display()))?;
     let key = storage.secrets_key.as_ref().map(|key| key.reveal());
     let key =
@@ -96,13 +112,20 @@ fn runner(agents: &AgentsConfig, data_dir: &Path) -> anyhow::Result<(Arc<dyn Run
             docker.network.clone_from(&agents.docker_network);
             docker.extra_hosts.clone_from(&agents.docker_extra_hosts);
             let owner = rustix::process::geteuid().is_root().then_some(docker.user);
-            let config = WorkspaceConfig { owner, objects_inside: Some(PathBuf::from(OBJECTS_INSIDE)) };
+            let config = WorkspaceConfig {
+                owner,
+                objects_inside: Some(PathBuf::from(OBJECTS_INSIDE)),
+                ..WorkspaceConfig::default()
+            };
             (Arc::new(DockerRunner::connect(docker)), Arc::new(GitWorkspaces::new(data_dir, config)))
         }
         RunnerKind::Process => {
-            let config = WorkspaceConfig { owner: None, objects_inside: None };
+            let config = WorkspaceConfig::default();
             let runner = ProcessRunner::new(agent_command()?, data_dir.join("processes"));
             (Arc::new(runner), Arc::new(GitWorkspaces::new(data_dir, config)))
+        }
+        RunnerKind::Ecs => {
+            anyhow::bail!("RUNNER: `ecs` needs parts on AWS, and a program that was built with them")
         }
     })
 }

@@ -49,7 +49,7 @@ pub enum TakeOverError {
 #[derive(Debug)]
 pub struct Held {
     _folder: File,
-    _database: File,
+    _database: Option<File>,
 }
 
 /// Makes this process the one server on the data folder and the database, and puts what a server that died had leased back in
@@ -62,11 +62,15 @@ pub async fn take_over(storage: &StorageConfig) -> Result<Held, TakeOverError> {
     let lock = folder.join("server.lock");
     make_private(folder).map_err(|error| TakeOverError::Lock { variable, lock: lock.clone(), error })?;
     let held = hold(variable, folder.display().to_string(), lock)?;
+    if storage.table.is_some() {
+        // A table on AWS is for as many servers as there are.
+        return Ok(Held { _folder: held, _database: None });
+    }
     let database = Database::open(&storage.database_url, Arc::new(SystemClock)).await?;
     // Two data folders may name one database.
     let lock = beside(database.path());
-    let held =
-        Held { _folder: held, _database: hold("DATABASE_URL", database.path().display().to_string(), lock)? };
+    let place = database.path().display().to_string();
+    let held = Held { _folder: held, _database: Some(hold("DATABASE_URL", place, lock)?) };
     let reclaimed = database.queue().reclaim().await?;
     if reclaimed > 0 {
         tracing::info!(messages = reclaimed, "took up what the last server had at hand when it ended");

@@ -255,6 +255,8 @@ pub struct ApiAttempt {
     pub usage: ApiUsage,
     /// Whether its change is only what was there when it was cut short.
     pub salvaged: bool,
+    /// Hosts that its network did not let it reach.
+    pub blocked_hosts: Vec<String>,
     /// What was published of it.
     pub publication: Option<ApiPublication>,
 }

@@ -147,6 +147,7 @@ fn attempt(attempt: &Attempt) -> ApiAttempt {
         summary: report.and_then(|report| report.summary.clone()),
         usage: report.map(|report| usage(&report.usage)).unwrap_or_default(),
         salvaged: report.is_some_and(|report| report.salvaged),
+        blocked_hosts: report.map(|report| report.blocked_hosts.clone()).unwrap_or_default(),
         publication: attempt.publication.as_ref().map(publication),
     }
 }

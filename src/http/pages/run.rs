@@ -3,7 +3,7 @@
 use super::html::Html;
 use super::index::{badge, head, time};
 use crate::http::api::view::{ApiAttempt, ApiJob, ApiPublication, ApiRun, ApiUsage};
-use crate::words::{Tone, duration, money, one_line, plural, tokens};
+use crate::words::{Tone, blocked, duration, money, one_line, plural, tokens};
 use jiff::Timestamp;
 
 pub(super) fn render(run: &ApiRun, now: Timestamp) -> String {
@@ -134,6 +134,9 @@ fn job(page: &mut Html, run: &ApiRun, job: &ApiJob, now: Timestamp) {
         }
         if attempt.salvaged {
             page.raw("<p>The change is what was there when the attempt was cut short.</p>\n");
+        }
+        if let Some(line) = blocked(&attempt.blocked_hosts) {
+            page.raw("<p>").text(line).raw("</p>\n");
         }
         if let Some(summary) = &attempt.summary {
             page.raw("<details><summary>What the agent said</summary><pre>")

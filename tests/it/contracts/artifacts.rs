@@ -50,6 +50,26 @@ async fn on_the_disk() {
     suite(disk).await;
 }
 
+#[cfg(feature = "aws")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_bucket() {
+    if crate::aws::Aws::new().await.is_none() {
+        return;
+    }
+    let made = std::sync::Mutex::new(Vec::new());
+    for _ in 0..4 {
+        let aws = crate::aws::Aws::new().await.unwrap();
+        aws.make_bucket().await;
+        made.lock().unwrap().push(aws);
+    }
+    suite(|| {
+        let aws = made.lock().unwrap().pop().unwrap();
+        let artifacts = cloud_code::adapters::aws::s3::S3Artifacts::new(&aws.clients(), &aws.name);
+        Fixture { artifacts: Arc::new(artifacts), _folder: None }
+    })
+    .await;
+}
+
 async fn suite(make: impl Fn() -> Fixture) {
     files_come_back(make()).await;
     attempts_are_apart(make()).await;

@@ -1,13 +1,15 @@
-//! What every runner does, on the memory, the process and the Docker runner. What only one of them can show stands in its
+//! What every runner does, on the memory, the process, the Docker and the ECS runner. What only one of them can show stands in its
 //! own file.
 
 mod desk;
 mod docker;
+#[cfg(feature = "aws")]
+mod ecs;
 mod process;
 
 use async_trait::async_trait;
 use cloud_code::adapters::memory::MemoryRunner;
-use cloud_code::ports::{ContainerStatus, Launch, Limits, Runner, RunnerError};
+use cloud_code::ports::{ContainerStatus, Launch, Limits, Network, Runner, RunnerError};
 use cloud_code_model::ids::{AttemptId, RunId};
 use std::time::Duration;
 
@@ -156,9 +158,11 @@ impl World for MemoryRunner {
             image: "image".to_owned(),
             workspace: "/workspace".into(),
             objects: None,
+            fetch: None,
             env: Vec::new(),
             secrets: Vec::new(),
             limits: Limits::default(),
+            network: Network::Open,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The contract of the port `workspaces`, on remotes in a local folder and on the loopback forge over HTTP.
 
 use super::forge::Hub;
-use cloud_code::adapters::vps::git::{GitWorkspaces, WorkspaceConfig};
+use cloud_code::adapters::git::{GitWorkspaces, WorkspaceConfig};
 use cloud_code::ports::{
     Change, Checkout, Forge, PreparedWorkspace, Remote, RemoteAccess, SecretText, WorkspaceError, Workspaces,
 };

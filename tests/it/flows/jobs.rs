@@ -49,7 +49,12 @@ async fn one_cli_hands_over_to_another() {
     assert_eq!(pull.head_branch, "cloud-code/issue-1", "it goes on in the same pull request");
     assert_eq!(world.file(&pull.head_branch, "two.txt").as_deref(), Some("one\n"));
     let prompt = world.file(&pull.head_branch, "prompt.txt").unwrap();
-    for wanted in ["Review the change in 1 file(s)", "# What was done before you", "I wrote one.", "`implement` by script"] {
+    for wanted in [
+        "Review the change in 1 file(s)",
+        "# What was done before you",
+        "I wrote one.",
+        "`implement` by script",
+    ] {
         assert!(prompt.contains(wanted), "{wanted:?} is not in {prompt}");
     }
     assert_eq!(world.forge.pulls(SHOP).unwrap().len(), 1);
@@ -108,13 +113,32 @@ jobs:
 async fn outputs_make_a_matrix_and_reach_later_jobs() {
     let world = World::start(Options::default().workflow(OUTPUTS)).await;
     let number = world.ask("Divide", "");
-    world.expect_comment(number, &["✅ **Done.**", "- ➖ plan", "- ✅ work (a): #", "- ✅ work (b): #", "- ⏭️ never", "- ➖ after"]).await;
+    world
+        .expect_comment(
+            number,
+            &[
+                "✅ **Done.**",
+                "- ➖ plan",
+                "- ✅ work (a): #",
+                "- ✅ work (b): #",
+                "- ⏭️ never",
+                "- ➖ after",
+            ],
+        )
+        .await;
     for part in ["a", "b"] {
         let text = world.file(&format!("cloud-code/issue-1-work-{part}"), &format!("{part}.txt")).unwrap();
-        assert_eq!(text, format!("{part} step kept\n"), "a step's env wins over its job's over the workflow's");
+        assert_eq!(
+            text,
+            format!("{part} step kept\n"),
+            "a step's env wins over its job's over the workflow's"
+        );
     }
     let run = world.expect_conclusion(number, "success").await;
-    assert_eq!(run.jobs.iter().map(|job| job.key.as_str()).collect::<Vec<_>>(), ["plan", "work.1", "work.2", "never", "after"]);
+    assert_eq!(
+        run.jobs.iter().map(|job| job.key.as_str()).collect::<Vec<_>>(),
+        ["plan", "work.1", "work.2", "never", "after"]
+    );
     assert_eq!(run.jobs[0].outputs["where"], "step kept");
     world.finish().await;
 }
@@ -151,9 +175,16 @@ async fn a_reviewer_approves_and_only_then_it_starts() {
     )
     .await;
     let number = world.ask("Ship", "");
-    world.expect_comment(number, &["⏸️ `ship` waits for an approval of `production` by `ann` or `wes`"]).await;
+    world
+        .expect_comment(number, &["⏸️ `ship` waits for an approval of `production` by `ann` or `wes`"])
+        .await;
     world.comment("ann", number, "/cloud-code approve");
-    world.expect_comment(number, &["@ann, that can't be done: ann started this run, and nobody approves a run of their own."]).await;
+    world
+        .expect_comment(
+            number,
+            &["@ann, that can't be done: ann started this run, and nobody approves a run of their own."],
+        )
+        .await;
     let run = world.runs().await.remove(0);
     assert_eq!(run.jobs[0].state, "environment");
     let answer = world.http("POST", &format!("/api/v1/runs/{}/approve?job=ship&by=tri", run.id)).await;

@@ -6,3 +6,6 @@ mod conformance;
 mod pages;
 mod webhook;
 mod world;
+
+#[cfg(feature = "aws")]
+pub(crate) use world::metrics;

@@ -9,8 +9,8 @@ use cloud_code::http::{
     ActOutcome, Action, Cancel, CancelOutcome, Health, HttpParts, HttpState, PartHealth, router,
 };
 use cloud_code::ports::{
-    Artifact, Artifacts, Clock, Delivery, Depth, Lane, Leased, Pushed, Queue, QueueError, Receipt, Saved,
-    SecretText, Store, StoreError,
+    Artifact, Artifacts, Clock, DeadLetter, Delivery, Depth, Lane, Leased, Pushed, Queue, QueueError,
+    Receipt, Saved, SecretText, Store, StoreError,
 };
 use cloud_code_model::ids::RunId;
 use cloud_code_model::run::{
@@ -35,7 +35,7 @@ pub(super) fn noon() -> Timestamp {
 }
 
 /// The process's one metrics recorder.
-fn metrics() -> PrometheusHandle {
+pub(crate) fn metrics() -> PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     HANDLE.get_or_init(|| cloud_code::metrics::install().unwrap()).clone()
 }
@@ -351,6 +351,14 @@ impl Queue for FullQueue {
         full()
     }
     async fn prune(&self) -> Result<u64, QueueError> {
+        full()
+    }
+
+    async fn dead(&self, _lane: Lane, _limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
+        full()
+    }
+
+    async fn replay(&self, _lane: Lane, _key: &str) -> Result<bool, QueueError> {
         full()
     }
 }

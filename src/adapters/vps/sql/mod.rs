@@ -12,5 +12,5 @@ mod time;
 mod writer;
 
 pub use database::{Database, DatabaseError};
-pub use queue::{DeadLetter, SqlQueue};
+pub use queue::SqlQueue;
 pub use store::SqlStore;

@@ -8,10 +8,9 @@ use super::messages::Push;
 use super::packing::{pack, unpack};
 use super::time::{nanos, nanos_after, timestamp};
 use super::writer::{Wakers, WriteFailed, Writer, work};
-use crate::ports::{Clock, Depth, Lane, Leased, Pushed, Queue, QueueError, Receipt};
+use crate::ports::{Clock, DeadLetter, Depth, Lane, Leased, Pushed, Queue, QueueError, Receipt};
 use async_trait::async_trait;
 use futures::FutureExt;
-use jiff::Timestamp;
 use sqlx::{Row, SqlitePool};
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,19 +64,6 @@ const RECLAIM: &str = "UPDATE messages SET state = 'ready', lease = lease + 1 \
 const PRUNE: &str = "DELETE FROM messages WHERE (lane, key) IN \
     (SELECT lane, key FROM messages WHERE state = 'done' AND finished_at < $1 ORDER BY finished_at LIMIT $2)";
 
-/// A message that was given up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// Its key.
-    pub key: String,
-    /// Why.
-    pub reason: String,
-    /// How often it had been leased.
-    pub receives: u32,
-    /// When.
-    pub at: Timestamp,
-}
-
 /// The queue of a [`super::Database`].
 #[derive(Clone)]
 pub struct SqlQueue {
@@ -95,54 +81,6 @@ impl SqlQueue {
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self { readers, writer, wakers, clock }
-    }
-
-    /// The messages of a lane that were given up, the latest first.
-    ///
-    /// # Errors
-    /// [`QueueError::Unavailable`].
-    pub async fn dead(&self, lane: Lane, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
-        let rows = sqlx::query(
-            "SELECT key, reason, receives, finished_at FROM messages WHERE lane = $1 AND state = 'dead' \
-             ORDER BY finished_at DESC LIMIT $2",
-        )
-        .bind(lane.as_str())
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(&self.readers)
-        .await
-        .map_err(unavailable)?;
-        let letter = |row: &sqlx::sqlite::SqliteRow| {
-            Ok(DeadLetter {
-                key: row.try_get(0)?,
-                reason: row.try_get::<Option<String>, _>(1)?.unwrap_or_default(),
-                receives: u32::try_from(row.try_get::<i64, _>(2)?).unwrap_or(u32::MAX),
-                at: timestamp(row.try_get::<Option<i64>, _>(3)?.unwrap_or_default()),
-            })
-        };
-        rows.iter().map(letter).collect::<Result<_, sqlx::Error>>().map_err(unavailable)
-    }
-
-    /// Puts a message that was given up back into its lane, as if it had never been leased; says whether there was one.
-    ///
-    /// # Errors
-    /// [`QueueError::Unavailable`].
-    pub async fn replay(&self, lane: Lane, key: &str) -> Result<bool, QueueError> {
-        let key = key.to_owned();
-        let work = work(move |connection| {
-            async move {
-                let done = sqlx::query(
-                    "UPDATE messages SET state = 'ready', receives = 0, finished_at = NULL \
-                     WHERE lane = $1 AND key = $2 AND state = 'dead'",
-                )
-                .bind(lane.as_str())
-                .bind(key)
-                .execute(connection)
-                .await?;
-                Ok(done.rows_affected() == 1)
-            }
-            .boxed()
-        });
-        Ok(self.writer.run(Some(lane), work).await?)
     }
 
     /// Makes ready what is leased, and says how much that was. Only for somebody who knows that nobody else is at work on this
@@ -331,6 +269,46 @@ impl Queue for SqlQueue {
                 return Ok(pruned);
             }
         }
+    }
+
+    async fn dead(&self, lane: Lane, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
+        let rows = sqlx::query(
+            "SELECT key, reason, receives, finished_at FROM messages WHERE lane = $1 AND state = 'dead' \
+             ORDER BY finished_at DESC LIMIT $2",
+        )
+        .bind(lane.as_str())
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(&self.readers)
+        .await
+        .map_err(unavailable)?;
+        let letter = |row: &sqlx::sqlite::SqliteRow| {
+            Ok(DeadLetter {
+                key: row.try_get(0)?,
+                reason: row.try_get::<Option<String>, _>(1)?.unwrap_or_default(),
+                receives: u32::try_from(row.try_get::<i64, _>(2)?).unwrap_or(u32::MAX),
+                at: timestamp(row.try_get::<Option<i64>, _>(3)?.unwrap_or_default()),
+            })
+        };
+        rows.iter().map(letter).collect::<Result<_, sqlx::Error>>().map_err(unavailable)
+    }
+
+    async fn replay(&self, lane: Lane, key: &str) -> Result<bool, QueueError> {
+        let key = key.to_owned();
+        let work = work(move |connection| {
+            async move {
+                let done = sqlx::query(
+                    "UPDATE messages SET state = 'ready', receives = 0, finished_at = NULL \
+                     WHERE lane = $1 AND key = $2 AND state = 'dead'",
+                )
+                .bind(lane.as_str())
+                .bind(key)
+                .execute(connection)
+                .await?;
+                Ok(done.rows_affected() == 1)
+            }
+            .boxed()
+        });
+        Ok(self.writer.run(Some(lane), work).await?)
     }
 }
 

@@ -15,7 +15,7 @@ mod leaks;
 mod publish;
 
 use crate::ports::{
-    Change, ChangedFile, Checkout, PreparedWorkspace, Remote, SecretText, WorkspaceError, Workspaces,
+    Change, ChangedFile, Checkout, Fetch, PreparedWorkspace, Remote, SecretText, WorkspaceError, Workspaces,
 };
 use async_trait::async_trait;
 use cloud_code_git::mirror::{Mirror, MirrorKey, Mirrors};
@@ -33,6 +33,9 @@ pub struct WorkspaceConfig {
     /// Where the mirror's objects are mounted in containers, e.g. `/cloud-code/objects`; `None` where attempts run on this
     /// machine and see the real path.
     pub objects_inside: Option<PathBuf>,
+    /// Attempts run where this disk is not, and check out for themselves: [`Workspaces::prepare`] only finds out what, and the
+    /// mirror is fetched when there is a change to examine.
+    pub elsewhere: bool,
 }
 
 /// Checkouts below one data folder. Cheap to clone.
@@ -116,9 +119,35 @@ impl GitWorkspaces {
         Ok(PreparedWorkspace {
             path,
             objects: (objects, inside),
+            fetch: None,
             base: base.to_string(),
             default_branch,
             existing: existing.map(|id| id.to_string()),
+        })
+    }
+
+    /// What an attempt elsewhere is to check out.
+    fn found_now(&self, checkout: &Checkout) -> Result<PreparedWorkspace, WorkspaceError> {
+        let (key, remote) = (mirror_key(&checkout.remote.key)?, git_remote(&checkout.remote)?);
+        let branches = cloud_code_git::remote_branches(&remote).map_err(from_git)?;
+        let name = key.name();
+        let Some(default_branch) = branches.default else {
+            return Err(WorkspaceError::NotFound(format!(
+                "{name} is empty: push a first commit, then run again"
+            )));
+        };
+        let from = checkout.from.as_ref().unwrap_or(&default_branch);
+        let Some(base) = branches.tips.get(from).map(ToString::to_string) else {
+            return Err(WorkspaceError::NotFound(format!("{name} has no branch {from} (any more)")));
+        };
+        let branch = checkout.branch.clone();
+        Ok(PreparedWorkspace {
+            path: PathBuf::new(),
+            objects: (PathBuf::new(), PathBuf::new()),
+            existing: branches.tips.get(&branch).map(ToString::to_string),
+            fetch: Some(Fetch { remote: checkout.remote.clone(), base: base.clone(), branch }),
+            base,
+            default_branch,
         })
     }
 
@@ -134,7 +163,11 @@ impl GitWorkspaces {
 impl Workspaces for GitWorkspaces {
     async fn prepare(&self, checkout: &Checkout) -> Result<PreparedWorkspace, WorkspaceError> {
         let checkout = checkout.clone();
-        self.blocking(move |this| this.prepare_now(&checkout)).await
+        self.blocking(move |this| match this.config.elsewhere {
+            true => this.found_now(&checkout),
+            false => this.prepare_now(&checkout),
+        })
+        .await
     }
 
     async fn examine(
@@ -149,7 +182,14 @@ impl Workspaces for GitWorkspaces {
     ) -> Result<Option<Change>, WorkspaceError> {
         let (attempt, secrets) = (attempt.clone(), secrets.to_vec());
         let about = examine::About::new(&remote.key, base, branch, policy);
-        self.blocking(move |this| this.examine_now(&attempt, &about, &bundle, &secrets)).await
+        let remote = remote.clone();
+        self.blocking(move |this| {
+            if this.config.elsewhere {
+                this.mirrors.fetch(&mirror_key(&remote.key)?, &git_remote(&remote)?).map_err(from_git)?;
+            }
+            this.examine_now(&attempt, &about, &bundle, &secrets)
+        })
+        .await
     }
 
     async fn push(

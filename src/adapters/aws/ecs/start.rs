@@ -1,0 +1,268 @@
+//! Starting a task, once.
+
+use super::super::error::{code, may_heal, why};
+use super::super::item::{millis, n, s};
+use super::super::keys;
+use super::{CONTAINER, Capacity, EcsRunner, failed, fargate_size};
+use crate::ports::{Launch, RunnerError};
+use aws_sdk_ecs::operation::run_task::RunTaskError;
+use aws_sdk_ecs::types::{
+    AssignPublicIp, AwsVpcConfiguration, CapacityProviderStrategyItem, ContainerOverride, KeyValuePair,
+    NetworkConfiguration, PropagateTags, Tag, TaskOverride,
+};
+use cloud_code_model::ids::{AttemptId, digest};
+use jiff::{SignedDuration, Timestamp};
+
+/// A task's item outlives the task; longer than any run, so that TTL only takes what was left behind.
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// What ECS lets a task be started by.
+const MAX_STARTED_BY: usize = 128;
+
+/// The task definition of an image: its name without registry and tag.
+pub(super) fn family(image: &str) -> &str {
+    let name = image.rsplit('/').next().unwrap_or(image);
+    name.split([':', '@']).next().unwrap_or(name)
+}
+
+enum Started {
+    Task(String),
+    NoCapacity(String),
+}
+
+impl EcsRunner {
+    pub(super) async fn start(&self, launch: &Launch) -> Result<String, RunnerError> {
+        let (object, granted_until) = self.grants.first(launch).await?;
+        let providers: &[&str] = match self.config.capacity {
+            Capacity::OnDemand => &["FARGATE"],
+            Capacity::Spot => &["FARGATE_SPOT"],
+            Capacity::SpotOrOnDemand => &["FARGATE_SPOT", "FARGATE"],
+        };
+        let mut lack = String::new();
+        for provider in providers {
+            match self.run(launch, &object, provider).await {
+                Ok(Started::Task(arn)) => {
+                    self.note(&launch.attempt, &arn, &object, granted_until).await?;
+                    return Ok(arn);
+                }
+                Ok(Started::NoCapacity(reason)) => {
+                    tracing::info!(attempt = %launch.attempt, provider, reason, "no capacity");
+                    lack = reason;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(RunnerError::Failed(format!("AWS has no capacity now: {lack}")))
+    }
+
+    async fn run(&self, launch: &Launch, object: &str, provider: &str) -> Result<Started, RunnerError> {
+        let built = |error: aws_sdk_ecs::error::BuildError| RunnerError::Refused(error.to_string());
+        let network = AwsVpcConfiguration::builder()
+            .set_subnets(Some(self.config.subnets.clone()))
+            .set_security_groups(Some(self.config.security_groups.clone()))
+            .assign_public_ip(if self.config.public_ip {
+                AssignPublicIp::Enabled
+            } else {
+                AssignPublicIp::Disabled
+            })
+            .build()
+            .map_err(built)?;
+        let strategy = CapacityProviderStrategyItem::builder()
+            .capacity_provider(provider)
+            .weight(1)
+            .build()
+            .map_err(built)?;
+        let mut request = self
+            .ecs
+            .run_task()
+            .cluster(&self.config.cluster)
+            .task_definition(family(&launch.image))
+            .count(1)
+            .client_token(digest(&["launch", &launch.attempt.name(), provider]))
+            .started_by(started_by(&launch.attempt))
+            .capacity_provider_strategy(strategy)
+            .network_configuration(NetworkConfiguration::builder().awsvpc_configuration(network).build())
+            .overrides(self.overrides(launch, object)?)
+            .propagate_tags(PropagateTags::TaskDefinition);
+        let id = &launch.attempt;
+        let tags = [("run", id.run.to_string()), ("job", id.job.clone()), ("attempt", id.number.to_string())];
+        for (name, value) in tags {
+            request = request.tags(Tag::builder().key(format!("cloud-code:{name}")).value(value).build());
+        }
+        let answer = match request.send().await {
+            Ok(answer) => answer,
+            Err(error) => return self.refused(launch, error).await,
+        };
+        if let Some(arn) = answer.tasks().first().and_then(|task| task.task_arn()) {
+            return Ok(Started::Task(arn.to_owned()));
+        }
+        let reasons: Vec<String> = answer
+            .failures()
+            .iter()
+            .map(|failure| {
+                let (reason, detail) =
+                    (failure.reason().unwrap_or("no reason"), failure.detail().unwrap_or_default());
+                format!("{reason} {detail}").trim().to_owned()
+            })
+            .collect();
+        Ok(Started::NoCapacity(reasons.join("; ")))
+    }
+
+    async fn refused<R: std::fmt::Debug>(
+        &self,
+        launch: &Launch,
+        error: aws_sdk_ecs::error::SdkError<RunTaskError, R>,
+    ) -> Result<Started, RunnerError> {
+        let text = why(&error);
+        match error.as_service_error() {
+            // The same token with another grant: an earlier call came through, and its answer did not.
+            Some(RunTaskError::ConflictException(conflict)) => {
+                if let Some(arn) = conflict.resource_ids().first() {
+                    return Ok(Started::Task(arn.clone()));
+                }
+                let listed =
+                    self.ecs.list_tasks().cluster(&self.config.cluster).started_by(started_by(&launch.attempt));
+                let listed = listed.send().await.map_err(|error| failed(&error))?;
+                match listed.task_arns().first() {
+                    Some(arn) => Ok(Started::Task(arn.clone())),
+                    None => Err(RunnerError::Failed(text)),
+                }
+            }
+            _ if text.contains("apacity is unavailable") => Ok(Started::NoCapacity(text)),
+            Some(RunTaskError::ClientException(_))
+                if text.contains("TaskDefinition") || text.to_lowercase().contains("task definition") =>
+            {
+                Err(RunnerError::ImageMissing {
+                    image: family(&launch.image).to_owned(),
+                    hint: "there is no task definition of this name; add the CLI to infra/template.yaml and deploy, or set \
+                           AGENT_IMAGE_PREFIX to the stack's"
+                        .to_owned(),
+                })
+            }
+            Some(
+                RunTaskError::InvalidParameterException(_)
+                | RunTaskError::BlockedException(_)
+                | RunTaskError::UnsupportedFeatureException(_)
+                | RunTaskError::PlatformUnknownException(_)
+                | RunTaskError::PlatformTaskDefinitionIncompatibilityException(_),
+            ) => Err(RunnerError::Refused(text)),
+            Some(_) if code(&error).is_some() && !may_heal(&error) => Err(failed(&error)),
+            _ => Err(RunnerError::Unreachable(text)),
+        }
+    }
+
+    /// The task's size, and its environment: in clear, and nothing that is worth hiding.
+    fn overrides(&self, launch: &Launch, object: &str) -> Result<TaskOverride, RunnerError> {
+        let size = fargate_size(&launch.limits)?;
+        let (address, region) = self.grants.address(object)?;
+        let own = [("CLOUD_CODE_GRANT", address.as_str()), ("CLOUD_CODE_GRANT_REGION", region.as_str())];
+        let clear = launch.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let mut container = ContainerOverride::builder().name(CONTAINER);
+        for (name, value) in clear.chain(own) {
+            container = container.environment(KeyValuePair::builder().name(name).value(value).build());
+        }
+        Ok(TaskOverride::builder()
+            .cpu(size.cpu.to_string())
+            .memory(size.memory_mib.to_string())
+            .container_overrides(container.build())
+            .build())
+    }
+
+    /// Remembers the attempt's task.
+    async fn note(
+        &self,
+        attempt: &AttemptId,
+        arn: &str,
+        object: &str,
+        granted_until: Timestamp,
+    ) -> Result<(), RunnerError> {
+        let now = self.clock.now();
+        let expires = now.saturating_add(REMEMBERED).unwrap_or(Timestamp::MAX);
+        let put = self
+            .db
+            .put_item()
+            .table_name(&self.config.table)
+            .item(keys::PK, s(keys::TASKS))
+            .item(keys::SK, s(attempt.to_string()))
+            .item("arn", s(arn))
+            .item("launch", s(object))
+            .item("created_at", millis(now))
+            .item("granted_until", millis(granted_until))
+            .item(keys::EXPIRES, n(expires.as_second()))
+            .condition_expression("attribute_not_exists(pk)")
+            .send()
+            .await;
+        match put {
+            Ok(_) => Ok(()),
+            // Another launch of the attempt was faster, and noted the same task.
+            Err(error)
+                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(RunnerError::Unreachable(why(&error))),
+        }
+    }
+
+    /// Remembers when the attempt's newest grant ends.
+    pub(super) async fn note_grant(&self, attempt: &AttemptId, until: Timestamp) -> Result<(), RunnerError> {
+        let noted = self
+            .db
+            .update_item()
+            .table_name(&self.config.table)
+            .key(keys::PK, s(keys::TASKS))
+            .key(keys::SK, s(attempt.to_string()))
+            .update_expression("SET granted_until = :until")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":until", millis(until))
+            .send()
+            .await;
+        match noted {
+            Ok(_) => Ok(()),
+            // Removed meanwhile.
+            Err(error)
+                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(RunnerError::Unreachable(why(&error))),
+        }
+    }
+}
+
+/// By this an event about the task names its attempt. One whose job has a very long name is found by the sweeper alone.
+/// AWS takes letters, digits, `-`, `_` and `/` there; keys of a matrix's jobs and of called workflows' have dots, see [`super::attempt_of`].
+fn started_by(attempt: &AttemptId) -> String {
+    let text = attempt.to_string().replace('.', "//");
+    if text.len() <= MAX_STARTED_BY { text } else { digest(&[&text]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_started_a_task_names_its_attempt() {
+        for job in ["fix", "build.12", "call.build.3"] {
+            let run = cloud_code_model::ids::RunId::derive("d", "w");
+            let attempt = AttemptId { run, job: job.to_owned(), number: 4 };
+            let text = started_by(&attempt);
+            assert!(
+                text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_/".contains(&byte)),
+                "{text}"
+            );
+            assert_eq!(crate::adapters::aws::ecs::attempt_of(&text), Some(attempt));
+        }
+    }
+
+    #[test]
+    fn an_image_names_its_task_definition() {
+        for (image, expected) in [
+            ("cloud-code-agent-codex:latest", "cloud-code-agent-codex"),
+            ("123.dkr.ecr.eu-west-1.amazonaws.com/cc/agent-codex:v1", "agent-codex"),
+            ("agent@sha256:00", "agent"),
+            ("agent", "agent"),
+        ] {
+            assert_eq!(family(image), expected);
+        }
+    }
+}

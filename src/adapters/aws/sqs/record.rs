@@ -1,0 +1,385 @@
+//! The items of messages: how each stands, and who has it.
+
+use super::super::error::why;
+use super::super::item::{Item, millis, n, number, s, text};
+use super::super::keys;
+use crate::ports::{Clock, DeadLetter, Lane, QueueError};
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, Select};
+use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Keys of messages that are done are remembered for this long.
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// A push that was not known to be sent after this time was torn off.
+const TORN_OFF: SignedDuration = SignedDuration::from_secs(60);
+
+/// The answer to a claim.
+pub(super) enum Claimed {
+    Ours { receives: u32 },
+    Later(Duration),
+    Over,
+}
+
+/// The items.
+pub(super) struct Records {
+    db: aws_sdk_dynamodb::Client,
+    table: String,
+    clock: Arc<dyn Clock>,
+}
+
+impl Records {
+    pub(super) fn new(db: aws_sdk_dynamodb::Client, table: String, clock: Arc<dyn Clock>) -> Self {
+        Self { db, table, clock }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Notes that a message is about to be sent. Says no where its key is taken: by a message that is not over, or that was over less
+    /// than a week ago.
+    pub(super) async fn begin(
+        &self,
+        lane: Lane,
+        key: &str,
+        token: &str,
+        body: &str,
+        delay: Duration,
+    ) -> Result<bool, QueueError> {
+        let now = self.now();
+        let put = self
+            .db
+            .put_item()
+            .table_name(&self.table)
+            .item(keys::PK, s(keys::message(lane, key)))
+            .item(keys::SK, s("message"))
+            .item("state", s("pushing"))
+            .item("lane", s(lane.as_str()))
+            .item("key", s(key))
+            .item("lease", s(token))
+            .item("body", s(body))
+            .item("receives", n(0))
+            .item("until", millis(later(now, delay)))
+            .item("at", millis(now))
+            .item("list", s(keys::PUSHING))
+            .item("place", s(keys::place(now, key)))
+            // What TTL has not removed yet is forgotten all the same.
+            .condition_expression("attribute_not_exists(pk) OR (#state = :done AND forgotten_at <= :now)")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":done", s("done"))
+            .expression_attribute_values(":now", millis(now))
+            .send()
+            .await;
+        match put {
+            Ok(_) => Ok(true),
+            Err(error)
+                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(QueueError::Unavailable(why(&error))),
+        }
+    }
+
+    /// Notes that it was sent. Whoever leased it meanwhile has noted it too.
+    pub(super) async fn sent(&self, lane: Lane, key: &str, token: &str) -> Result<(), QueueError> {
+        let change = "SET #state = :waiting REMOVE body, #list, place, lease";
+        let waiting = [(":waiting", s("waiting"))];
+        match self.change(lane, key, "pushing", token, change, &[("#list", "list")], &waiting).await {
+            Err(QueueError::LeaseLost) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Makes a message ours, unless it is over, is somebody's, or is to wait.
+    pub(super) async fn claim(
+        &self,
+        lane: Lane,
+        key: &str,
+        token: &str,
+        visibility: Duration,
+    ) -> Result<Claimed, QueueError> {
+        let now = self.now();
+        let claimed = self
+            .db
+            .update_item()
+            .table_name(&self.table)
+            .key(keys::PK, s(keys::message(lane, key)))
+            .key(keys::SK, s("message"))
+            .update_expression(
+                "SET #state = :leased, lease = :token, #until = :until ADD receives :one REMOVE body, #list, place",
+            )
+            .condition_expression("#state IN (:waiting, :pushing, :leased) AND #until <= :now")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_names("#until", "until")
+            .expression_attribute_names("#list", "list")
+            .expression_attribute_values(":leased", s("leased"))
+            .expression_attribute_values(":waiting", s("waiting"))
+            .expression_attribute_values(":pushing", s("pushing"))
+            .expression_attribute_values(":token", s(token))
+            .expression_attribute_values(":until", millis(later(now, visibility)))
+            .expression_attribute_values(":now", millis(now))
+            .expression_attribute_values(":one", n(1))
+            .return_values(ReturnValue::UpdatedNew)
+            .send()
+            .await;
+        let error = match claimed {
+            Ok(done) => {
+                let receives = done.attributes.as_ref().and_then(|item| number(item, "receives"));
+                let receives = receives.and_then(|count| u32::try_from(count).ok()).unwrap_or(1);
+                return Ok(Claimed::Ours { receives });
+            }
+            Err(error) => error,
+        };
+        if !lost(&error) {
+            return Err(QueueError::Unavailable(why(&error)));
+        }
+        let Some(item) = self.get(lane, key).await? else { return Ok(Claimed::Over) };
+        Ok(match text(&item, "state") {
+            Some("waiting" | "pushing" | "leased") => {
+                let left = number(&item, "until").unwrap_or_default() - now.as_millisecond();
+                Claimed::Later(Duration::from_millis(u64::try_from(left).unwrap_or_default()))
+            }
+            _ => Claimed::Over,
+        })
+    }
+
+    pub(super) async fn extend(
+        &self,
+        lane: Lane,
+        key: &str,
+        token: &str,
+        visibility: Duration,
+    ) -> Result<(), QueueError> {
+        let until = [(":until", millis(later(self.now(), visibility)))];
+        self.change(lane, key, "leased", token, "SET #until = :until", &[("#until", "until")], &until).await
+    }
+
+    pub(super) async fn done(&self, lane: Lane, key: &str, token: &str) -> Result<(), QueueError> {
+        let forgotten = self.now().saturating_add(REMEMBERED).unwrap_or(Timestamp::MAX);
+        let values = [
+            (":done", s("done")),
+            (":forgotten", millis(forgotten)),
+            // TTL counts in seconds, and must not be early.
+            (":expires", n(forgotten.as_second().saturating_add(1))),
+        ];
+        let change =
+            "SET #state = :done, forgotten_at = :forgotten, #expires = :expires REMOVE lease, #until";
+        let names = [("#expires", keys::EXPIRES), ("#until", "until")];
+        self.change(lane, key, "leased", token, change, &names, &values).await
+    }
+
+    pub(super) async fn back(
+        &self,
+        lane: Lane,
+        key: &str,
+        token: &str,
+        delay: Duration,
+        reason: &str,
+    ) -> Result<(), QueueError> {
+        let values = [
+            (":waiting", s("waiting")),
+            (":until", millis(later(self.now(), delay))),
+            (":reason", s(reason)),
+        ];
+        let change = "SET #state = :waiting, #until = :until, reason = :reason REMOVE lease";
+        self.change(lane, key, "leased", token, change, &[("#until", "until")], &values).await
+    }
+
+    /// Gives a message up. It stays, with what it said and why, until somebody replays it.
+    pub(super) async fn bury(
+        &self,
+        lane: Lane,
+        key: &str,
+        token: &str,
+        body: &str,
+        reason: &str,
+    ) -> Result<(), QueueError> {
+        let now = self.now();
+        let values = [
+            (":dead", s("dead")),
+            (":at", millis(now)),
+            (":reason", s(reason)),
+            (":body", s(body)),
+            (":list", s(keys::dead(lane))),
+            (":place", s(keys::place(now, key))),
+        ];
+        let change = "SET #state = :dead, #at = :at, reason = :reason, body = :body, #list = :list, place = :place \
+                      REMOVE lease, #until";
+        let names = [("#at", "at"), ("#list", "list"), ("#until", "until")];
+        self.change(lane, key, "leased", token, change, &names, &values).await
+    }
+
+    /// Makes a dead letter one that is about to be sent again; gives back what it says. `None` where there is no such dead letter.
+    pub(super) async fn revive(
+        &self,
+        lane: Lane,
+        key: &str,
+        token: &str,
+    ) -> Result<Option<String>, QueueError> {
+        let now = self.now();
+        let revived = self
+            .db
+            .update_item()
+            .table_name(&self.table)
+            .key(keys::PK, s(keys::message(lane, key)))
+            .key(keys::SK, s("message"))
+            .update_expression(
+                "SET #state = :pushing, lease = :token, receives = :zero, #until = :now, #at = :now, #list = :list, place = :place",
+            )
+            .condition_expression("#state = :dead")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_names("#until", "until")
+            .expression_attribute_names("#at", "at")
+            .expression_attribute_names("#list", "list")
+            .expression_attribute_values(":pushing", s("pushing"))
+            .expression_attribute_values(":dead", s("dead"))
+            .expression_attribute_values(":token", s(token))
+            .expression_attribute_values(":zero", n(0))
+            .expression_attribute_values(":now", millis(now))
+            .expression_attribute_values(":list", s(keys::PUSHING))
+            .expression_attribute_values(":place", s(keys::place(now, key)))
+            .return_values(ReturnValue::AllNew)
+            .send()
+            .await;
+        match revived {
+            Ok(done) => Ok(done.attributes.as_ref().and_then(|item| text(item, "body")).map(str::to_owned)),
+            Err(error) if lost(&error) => Ok(None),
+            Err(error) => Err(QueueError::Unavailable(why(&error))),
+        }
+    }
+
+    /// Messages whose push was torn off, and whose key nobody could push again.
+    pub(super) async fn unsent(&self) -> Result<Vec<Item>, QueueError> {
+        let before = self.now().saturating_sub(TORN_OFF).unwrap_or(Timestamp::MIN);
+        let found = self
+            .db
+            .query()
+            .table_name(&self.table)
+            .index_name("list")
+            .key_condition_expression("#list = :list AND place < :before")
+            .expression_attribute_names("#list", "list")
+            .expression_attribute_values(":list", s(keys::PUSHING))
+            .expression_attribute_values(":before", s(keys::instant(before)))
+            .send()
+            .await;
+        Ok(found.map_err(|error| QueueError::Unavailable(why(&error)))?.items.unwrap_or_default())
+    }
+
+    /// The latest dead letters, the latest first.
+    pub(super) async fn dead(&self, lane: Lane, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
+        let found = self
+            .db
+            .query()
+            .table_name(&self.table)
+            .index_name("list")
+            .key_condition_expression("#list = :list")
+            .expression_attribute_names("#list", "list")
+            .expression_attribute_values(":list", s(keys::dead(lane)))
+            .scan_index_forward(false)
+            .limit(i32::try_from(limit.clamp(1, 1000)).unwrap_or(1000))
+            .send()
+            .await
+            .map_err(|error| QueueError::Unavailable(why(&error)))?;
+        let letter = |item: Item| {
+            let count = number(&item, "receives").and_then(|count| u32::try_from(count).ok());
+            Some(DeadLetter {
+                key: text(&item, "key")?.to_owned(),
+                reason: text(&item, "reason").unwrap_or_default().to_owned(),
+                receives: count.unwrap_or_default(),
+                at: Timestamp::from_millisecond(number(&item, "at")?).ok()?,
+            })
+        };
+        Ok(found.items.unwrap_or_default().into_iter().filter_map(letter).collect())
+    }
+
+    pub(super) async fn count_dead(&self, lane: Lane) -> Result<u64, QueueError> {
+        let mut pages = self
+            .db
+            .query()
+            .table_name(&self.table)
+            .index_name("list")
+            .key_condition_expression("#list = :list")
+            .expression_attribute_names("#list", "list")
+            .expression_attribute_values(":list", s(keys::dead(lane)))
+            .select(Select::Count)
+            .into_paginator()
+            .send();
+        let mut count = 0;
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| QueueError::Unavailable(why(&error)))?;
+            count += u64::try_from(page.count).unwrap_or_default();
+        }
+        Ok(count)
+    }
+
+    /// Asks the table for nothing.
+    pub(super) async fn claim_nothing(&self) -> Result<(), QueueError> {
+        self.get(Lane::Deliveries, "nothing").await.map(drop)
+    }
+
+    async fn get(&self, lane: Lane, key: &str) -> Result<Option<Item>, QueueError> {
+        let got = self
+            .db
+            .get_item()
+            .table_name(&self.table)
+            .key(keys::PK, s(keys::message(lane, key)))
+            .key(keys::SK, s("message"))
+            .consistent_read(true)
+            .send()
+            .await;
+        Ok(got.map_err(|error| QueueError::Unavailable(why(&error)))?.item)
+    }
+
+    /// Changes a message that is in this state under this token; [`QueueError::LeaseLost`] where it is not.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one conditional update")]
+    async fn change(
+        &self,
+        lane: Lane,
+        key: &str,
+        state: &str,
+        token: &str,
+        change: &str,
+        names: &[(&str, &str)],
+        values: &[(&str, AttributeValue)],
+    ) -> Result<(), QueueError> {
+        let mut update = self
+            .db
+            .update_item()
+            .table_name(&self.table)
+            .key(keys::PK, s(keys::message(lane, key)))
+            .key(keys::SK, s("message"))
+            .update_expression(change)
+            .condition_expression(
+                "#state = :state AND lease = :token AND (#state <> :leased OR #until > :now)",
+            )
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_names("#until", "until")
+            .expression_attribute_values(":state", s(state))
+            .expression_attribute_values(":token", s(token))
+            .expression_attribute_values(":leased", s("leased"))
+            .expression_attribute_values(":now", millis(self.now()));
+        for (name, attribute) in names {
+            update = update.expression_attribute_names(*name, *attribute);
+        }
+        for (name, value) in values {
+            update = update.expression_attribute_values(*name, value.clone());
+        }
+        match update.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if lost(&error) => Err(QueueError::LeaseLost),
+            Err(error) => Err(QueueError::Unavailable(why(&error))),
+        }
+    }
+}
+
+fn lost<R>(error: &SdkError<UpdateItemError, R>) -> bool {
+    error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception)
+}
+
+fn later(now: Timestamp, delay: Duration) -> Timestamp {
+    now.saturating_add(delay).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,151 @@
+//! The lanes: messages as Lambda hands them out, a batch at once, each answered by itself.
+
+use super::Function;
+use super::event::{BatchResponse, QueueEvent, QueueRecord};
+use crate::adapters::aws::sqs::{Accepted, Received};
+use crate::app::launch;
+use crate::entry::messages::{self, Locks, Outcome, answer, failed, keep_leased};
+use crate::ports::{Lane, Leased, Queue};
+use cloud_code_model::ids::AttemptId;
+use futures::future::join_all;
+use std::time::Duration;
+use tracing::Instrument;
+
+/// How long a message is ours; renewed while its handler works, so that a killed function's messages come back after this.
+const VISIBILITY: Duration = Duration::from_secs(60);
+/// After which a run that another process is at is looked at again.
+const AGAIN: Duration = Duration::from_secs(5);
+/// After which an attempt without room is looked at again.
+const ROOM: Duration = Duration::from_secs(60);
+
+/// Handles the lanes' messages: the dispatcher, and the reporter for the lane of runs.
+pub struct Lanes {
+    function: Function,
+    locks: Locks,
+}
+
+impl Lanes {
+    /// See [`Function::load`].
+    ///
+    /// # Errors
+    /// The first setting that is missing or wrong.
+    pub async fn load() -> anyhow::Result<Self> {
+        Ok(Self::new(Function::load().await?))
+    }
+
+    /// On this function.
+    pub fn new(function: Function) -> Self {
+        Self { function, locks: Locks::default() }
+    }
+
+    pub(super) fn function(&self) -> &Function {
+        &self.function
+    }
+
+    /// Handles a batch.
+    pub async fn handle(&self, event: QueueEvent) -> BatchResponse {
+        let stays = |record: QueueRecord| async move {
+            let stays = self.one(&record).await;
+            stays.then_some(record.message_id)
+        };
+        BatchResponse::of(join_all(event.records.into_iter().map(stays)).await.into_iter().flatten())
+    }
+
+    /// Handles one message, and says whether it is to stay in the queue. What is done, or given up, is deleted by then.
+    async fn one(&self, record: &QueueRecord) -> bool {
+        let Some(lane) = lane(&record.event_source_arn) else {
+            tracing::error!(
+                queue = record.event_source_arn,
+                "this queue is no lane: the event source is wired wrongly"
+            );
+            return true;
+        };
+        let (app, queue) = (&self.function.app, &self.function.queue);
+        let received = Received { lane, handle: record.receipt_handle.clone(), body: record.body.clone() };
+        let message = match queue.accept(received, VISIBILITY).await {
+            Ok(Accepted::Ours(message)) => message,
+            Ok(Accepted::Later) => return true,
+            Ok(Accepted::Over) => return false,
+            Err(error) => {
+                tracing::warn!(lane = lane.as_str(), %error, "a message could not be taken");
+                return true;
+            }
+        };
+        // Lambda hides a message for six times the function's patience, which a killed one's would have to wait for.
+        if let Err(error) = queue.extend(&message.receipt, VISIBILITY).await {
+            tracing::warn!(lane = lane.as_str(), %error, "could not shorten the time that the message is hidden");
+        }
+        let work = async {
+            match lane {
+                Lane::Launches => self.launch(&message).await,
+                Lane::Deliveries | Lane::Runs => messages::handle(app, &self.locks, &message, AGAIN).await,
+            }
+        };
+        let outcome = keep_leased(app, &message, VISIBILITY, work).await;
+        let heard = answer(app, &message, &outcome).await;
+        !heard || matches!(outcome, Outcome::Later(..))
+    }
+
+    /// Starts an attempt, where there is room.
+    async fn launch(&self, message: &Leased) -> Outcome {
+        let app = &self.function.app;
+        let Ok(attempt) = serde_json::from_slice::<AttemptId>(&message.body) else {
+            return Outcome::Never("not an attempt".to_owned());
+        };
+        let running = match app.runner.list().await {
+            Ok(listed) => listed.iter().filter(|listed| listed.running && listed.attempt != attempt).count(),
+            Err(error) => return failed(message, &error.into()),
+        };
+        if running >= self.function.config.agents.concurrency {
+            return self.wait_for_room(message, &attempt).await;
+        }
+        let span =
+            tracing::info_span!("launch", run = %attempt.run, job = %attempt.job, attempt = attempt.number);
+        match launch::launch(app, &attempt, message.receives).instrument(span).await {
+            // Whether it is to be watched or not: its report is an event, and so is its end.
+            Ok(_) => Outcome::Done,
+            Err(error) => {
+                tracing::warn!(%attempt, %error, "could not launch");
+                failed(message, &error)
+            }
+        }
+    }
+
+    /// Puts an attempt to the end of the line, under another key: waiting is no failure, and must not count as one.
+    async fn wait_for_room(&self, message: &Leased, attempt: &AttemptId) -> Outcome {
+        let minute = self.function.app.clock.now().as_second() / 60;
+        let key = format!("{attempt}@{minute}");
+        let body = message.body.clone();
+        match self.function.app.queue.push(Lane::Launches, &key, body, ROOM).await {
+            Ok(_) => Outcome::Done,
+            Err(error) => failed(message, &error.into()),
+        }
+    }
+}
+
+/// The lane whose queue this is: `arn:aws:sqs:REGION:ACCOUNT:NAME-LANE`.
+fn lane(arn: &str) -> Option<Lane> {
+    let name = arn.rsplit(':').next()?;
+    Lane::ALL
+        .into_iter()
+        .find(|lane| name.strip_suffix(lane.as_str()).is_some_and(|rest| rest.ends_with('-')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queues_arn_names_its_lane() {
+        for (arn, expected) in [
+            ("arn:aws:sqs:eu-west-1:123456789012:cloud-code-deliveries", Some(Lane::Deliveries)),
+            ("arn:aws:sqs:eu-west-1:123456789012:cloud-code-runs", Some(Lane::Runs)),
+            ("arn:aws:sqs:eu-west-1:123456789012:x-launches", Some(Lane::Launches)),
+            ("arn:aws:sqs:eu-west-1:123456789012:cloud-code-dead", None),
+            ("arn:aws:sqs:eu-west-1:123456789012:runs", None),
+            ("", None),
+        ] {
+            assert_eq!(lane(arn), expected, "{arn}");
+        }
+    }
+}

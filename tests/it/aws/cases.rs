@@ -1,0 +1,228 @@
+//! What goes wrong on AWS: doubles of every event, a wrong order, throttling, poison, functions that are killed.
+
+use super::flow::workflow;
+use super::stack::{SHOP, Stack};
+use crate::harness::Workflow;
+use cloud_code::adapters::memory::ManualClock;
+use cloud_code::entry::lambda::QueueEvent;
+use cloud_code::ports::{Clock, Lane};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+
+const GREETING: &str = "echo hello > greeting.txt";
+
+async fn done(stack: &Stack, issue: u64) -> String {
+    let look = async |stack: &Stack| {
+        stack.our_comment(issue).filter(|body| body.contains("✅ **Done.**") || body.contains("❌"))
+    };
+    stack.until("the run's end", look).await
+}
+
+fn ask(stack: &Stack) -> u64 {
+    let issue = stack.forge.open_issue(SHOP, "ann", "Add a greeting", "Say hello.").unwrap();
+    stack.forge.label_issue(SHOP, "ann", issue, "cloud-code").unwrap();
+    issue
+}
+
+/// Each event comes twice, and each batch in the wrong order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn doubles_and_a_wrong_order_change_nothing() {
+    let text = workflow(GREETING);
+    let Some(stack) = Stack::deploy(&[(".cloud-code/implement.yml", &text)]).await else { return };
+    let (lanes, reporter) = (stack.another_dispatcher().await, stack.another_reporter().await);
+    let issue = ask(&stack);
+    stack.forge.await_deliveries().await.unwrap();
+    for delivery in stack.forge.deliveries() {
+        stack.forge.redeliver(&delivery.guid).await.unwrap();
+    }
+    let twice = |event: &QueueEvent| {
+        let mut records = event.records.clone();
+        records.extend(event.records.clone());
+        records.reverse();
+        QueueEvent { records }
+    };
+    let look = async |stack: &Stack| {
+        // Another process has some of the work, at the same time and twice.
+        for queue in ["deliveries", "launches"] {
+            stack.poll(queue, async |event| lanes.handle(twice(&event)).await).await;
+        }
+        for queue in ["reports", "runs"] {
+            stack.poll(queue, async |event| reporter.handle(twice(&event)).await).await;
+        }
+        stack.our_comment(issue).filter(|body| body.contains("✅ **Done.**") || body.contains("❌"))
+    };
+    let comment = stack.until("the run's end", look).await;
+    assert!(comment.contains("✅ **Done.**"), "{comment}");
+    assert_eq!(stack.forge.pulls(SHOP).unwrap().len(), 1);
+    assert_eq!(stack.started(), 1, "one task");
+    let ours = stack.forge.comments(SHOP, issue).unwrap();
+    assert_eq!(ours.len(), 1, "{ours:?}");
+    // A late event about it all is nothing new.
+    stack.tell_stopped("r-00000000000000000000/implement/1").await;
+    stack.tell_stopped("somebody").await;
+    stack.pump().await;
+}
+
+/// Calls to AWS that are refused for a while.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn throttled_calls_are_waited_out() {
+    let text = workflow(GREETING);
+    let Some(stack) = Stack::deploy(&[(".cloud-code/implement.yml", &text)]).await else { return };
+    for (service, action, code) in [
+        ("ecs", "RunTask", "ThrottlingException"),
+        ("dynamodb", "PutItem", "ProvisionedThroughputExceededException"),
+        ("dynamodb", "UpdateItem", "ThrottlingException"),
+        ("sqs", "SendMessage", "RequestThrottled"),
+        ("s3", "PutObject", "SlowDown"),
+        ("sts", "AssumeRole", "Throttling"),
+        ("secretsmanager", "GetSecretValue", "ThrottlingException"),
+    ] {
+        let status = if service == "s3" { 503 } else { 400 };
+        let fault = json!({ "service": service, "action": action, "code": code, "times": 2, "status": status, "prefix": stack.aws.name });
+        stack.aws.test("fault", fault).await;
+    }
+    let issue = ask(&stack);
+    let comment = done(&stack, issue).await;
+    assert!(comment.contains("✅ **Done.**"), "{comment}");
+    assert_eq!(stack.started(), 1, "one task");
+}
+
+/// A message that nobody can handle ends among the dead letters, with its reason, and can be put back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn poison_ends_among_the_dead_letters() {
+    let Some(stack) = Stack::deploy(&[]).await else { return };
+    let sqs = aws_sdk_sqs::Client::new(&stack.aws.config);
+    let url = |queue: &str| format!("{}/123456789012/{}-{queue}", stack.aws.endpoint, stack.aws.name);
+    // One that is none of ours, and one whose content makes no sense.
+    sqs.send_message().queue_url(url("deliveries")).message_body("nonsense").send().await.unwrap();
+    let queue = cloud_code::adapters::aws::sqs::SqsQueue::new(
+        &stack.aws.clients(),
+        stack.aws.queue(),
+        Arc::new(cloud_code::ports::SystemClock),
+    );
+    use cloud_code::ports::Queue;
+    queue.push(Lane::Runs, "poison", b"no run".to_vec(), std::time::Duration::ZERO).await.unwrap();
+    let look = async |_: &Stack| {
+        let dead = queue.dead(Lane::Runs, 10).await.unwrap();
+        (!dead.is_empty()).then_some(dead)
+    };
+    let dead = stack.until("a dead letter", look).await;
+    assert_eq!((dead[0].key.as_str(), dead[0].reason.as_str()), ("poison", "not the id of a run"));
+    let mut reasons = Vec::new();
+    for _ in 0..2 {
+        let answer =
+            sqs.receive_message().queue_url(url("dead")).message_attribute_names("All").send().await.unwrap();
+        for message in answer.messages() {
+            let reason = message.message_attributes().unwrap()["reason"].string_value().unwrap().to_owned();
+            reasons.push(reason);
+        }
+    }
+    reasons.sort();
+    assert_eq!(reasons.len(), 2, "{reasons:?}");
+    assert!(reasons[0].starts_with("not a message of ours"), "{reasons:?}");
+    assert_eq!(reasons[1], "not the id of a run");
+    // What an operator does, from the command line.
+    let cli = |args: &[&str]| {
+        let mut command = crate::harness::program(stack.dir.path());
+        command
+            .args(args)
+            .env("DATABASE_URL", format!("dynamodb://{}", stack.aws.name))
+            .env("QUEUE_URL", format!("{}/123456789012/{}?bucket=b", stack.aws.endpoint, stack.aws.name))
+            .env("AWS_ENDPOINT_URL", &stack.aws.endpoint)
+            .env("AWS_REGION", "eu-west-1")
+            .env("AWS_ACCESS_KEY_ID", "operator")
+            .env("AWS_SECRET_ACCESS_KEY", "secret");
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let listed: Value = serde_json::from_str(&cli(&["dlq", "list", "--json"])).unwrap();
+    assert_eq!(
+        (listed[0]["key"].as_str(), listed[0]["lane"].as_str()),
+        (Some("poison"), Some("runs")),
+        "{listed}"
+    );
+    assert_eq!(cli(&["dlq", "replay", "runs", "poison"]), "poison is in line again\n");
+    assert_eq!(cli(&["dlq", "list"]), "No message was given up.\n");
+    assert_eq!(queue.depth(Lane::Runs).await.unwrap().waiting, 1);
+}
+
+/// A function that is killed at each of its awaits, and every one after it: the whole road is walked all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn functions_that_are_killed_lose_nothing() {
+    let text = Workflow::script(GREETING).job("timeout-minutes: 600").text();
+    let clock = Arc::new(ManualClock::new(Timestamp::now()));
+    let files = [(".cloud-code/implement.yml", text.as_str())];
+    let patient = [("LEASE_SECONDS", "86400")];
+    let time = Arc::clone(&clock) as Arc<dyn Clock>;
+    let Some(stack) = Stack::deploy_with(&files, &patient, time).await else { return };
+    let issue = ask(&stack);
+    // Each kind of event is handled by a process that lives for a few steps more each time, until one lives long enough.
+    let lives = AtomicUsize::new(1);
+    let kills = AtomicUsize::new(0);
+    let look = async |stack: &Stack| {
+        let polls = lives.fetch_add(3, Ordering::SeqCst) % 90;
+        for (queue, dispatches) in
+            [("deliveries", true), ("launches", true), ("reports", false), ("runs", false)]
+        {
+            let (lanes, reporter) = (stack.another_dispatcher().await, stack.another_reporter().await);
+            stack
+                .poll(queue, async |event| {
+                    let names: Vec<Value> = event
+                        .records
+                        .iter()
+                        .map(|record| json!({ "itemIdentifier": record.message_id }))
+                        .collect();
+                    let killed = if dispatches {
+                        killed_after(polls, lanes.handle(event)).await
+                    } else {
+                        killed_after(polls, reporter.handle(event)).await
+                    };
+                    // Lambda keeps all of a batch whose function died.
+                    killed.unwrap_or_else(|| {
+                        kills.fetch_add(1, Ordering::SeqCst);
+                        keep_all(&names)
+                    })
+                })
+                .await;
+        }
+        // Their leases and claims run out.
+        clock.advance(SignedDuration::from_secs(301));
+        stack.aws.advance(301).await;
+        stack.our_comment(issue).filter(|body| body.contains("✅ **Done.**") || body.contains("❌"))
+    };
+    let comment = stack.until_alone("the run's end", look).await;
+    assert!(comment.contains("✅ **Done.**"), "{comment}");
+    assert!(kills.load(Ordering::SeqCst) >= 3, "only {} kills", kills.load(Ordering::SeqCst));
+    assert_eq!(stack.forge.pulls(SHOP).unwrap().len(), 1);
+    assert_eq!(stack.started(), 1, "one task");
+    assert_eq!(stack.forge.comments(SHOP, issue).unwrap().len(), 1);
+}
+
+fn keep_all(names: &[Value]) -> cloud_code::entry::lambda::BatchResponse {
+    let mut response = cloud_code::entry::lambda::BatchResponse::default();
+    for name in names {
+        let item_identifier = name["itemIdentifier"].as_str().unwrap().to_owned();
+        response.batch_item_failures.push(cloud_code::entry::lambda::Failure { item_identifier });
+    }
+    response
+}
+
+/// Drops the work after so many polls; `None` where that came before its end.
+async fn killed_after<T>(polls: usize, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    let mut left = polls;
+    poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        work.as_mut().poll(context).map(Some)
+    })
+    .await
+}

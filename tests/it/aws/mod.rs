@@ -1,0 +1,9 @@
+//! AWS, as moto stands in for it: one process for all tests of this binary, started by the first that needs it.
+
+mod cases;
+mod flow;
+mod iam;
+mod stack;
+mod world;
+
+pub(crate) use world::{Aws, REGION};
