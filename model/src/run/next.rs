@@ -149,7 +149,7 @@ fn strategy(definition: &JobDefinition, contexts: &Contexts) -> Result<Move, Ref
     }
     if let Some(token) = &strategy.max_parallel {
         let most = token.evaluate(contexts, &status)?.to_number();
-        if !(most >= 1.0) {
+        if most.is_nan() || most < 1.0 {
             return Err(token.error("max-parallel: a number of at least 1 is needed").into());
         }
         place.max_parallel = Some(most as usize);

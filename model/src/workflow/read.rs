@@ -78,7 +78,7 @@ impl Reader<'_> {
             permissions: root.get("permissions").map(|node| permissions(node)),
             env: tokens(root.get("env")),
             defaults: defaults(root),
-            concurrency: root.get("concurrency").map(|node| concurrency(node)),
+            concurrency: root.get("concurrency").map(concurrency),
             jobs: jobs
                 .iter()
                 .map(|entry| self.job(entry.key.text().unwrap_or_default(), entry.key.at, &entry.value))
@@ -145,7 +145,7 @@ impl Reader<'_> {
                 fail_fast: strategy.get("fail-fast").map(|node| Token::of(node)),
                 max_parallel: strategy.get("max-parallel").map(|node| Token::of(node)),
             }),
-            concurrency: job.get("concurrency").map(|node| concurrency(node)),
+            concurrency: job.get("concurrency").map(concurrency),
             environment: token("environment"),
             permissions: job.get("permissions").map(|node| permissions(node)),
             outputs: tokens(job.get("outputs")),
