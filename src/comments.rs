@@ -4,10 +4,14 @@
 //! of ours can be forged, and nothing is longer than the forge takes.
 
 use crate::ports::Change;
-use crate::words::{duration, money, plural, thousands};
+use crate::words::{blocked, duration, money, plural, thousands};
 use cloud_code_model::ids::RunId;
-use cloud_code_model::run::{Attempt, AttemptState, Conclusion, Publication, Run, RunStatus, Usage};
+use cloud_code_model::run::{
+    Attempt, AttemptState, Conclusion, Publication, Run, RunStatus, StepSummary, Usage,
+};
 use std::fmt::Write;
+
+mod jobs;
 
 /// GitHub takes 65,536 characters; this leaves room for our own words.
 const MAX_TEXT: usize = 60_000;
@@ -46,6 +50,24 @@ pub fn cancelled_by_command(actor: &str, runs: usize) -> String {
     }
 }
 
+/// Answers `/cloud-code approve` and `reject`.
+pub fn reviewed(actor: &str, jobs: &[String], approved: bool) -> String {
+    let what = if approved { "approved" } else { "rejected" };
+    let jobs: Vec<_> = jobs.iter().map(|job| format!("`{job}`")).collect();
+    format!("@{actor}, {} {what}.", jobs.join(" and "))
+}
+
+/// Answers `/cloud-code rerun`.
+pub fn rerun(actor: &str, all: bool) -> String {
+    let what = if all { "the run begins again" } else { "what failed runs again" };
+    format!("@{actor}, {what}.")
+}
+
+/// Answers a command that could not be obeyed.
+pub fn not_done(actor: &str, reason: &str) -> String {
+    format!("@{actor}, that can't be done: {}.", quiet(reason.trim_end_matches('.')))
+}
+
 /// Tells that workflow files can't be used.
 pub fn bad_workflows(problems: &[String]) -> String {
     let mut out = "These workflows could not be started:\n\n".to_owned();
@@ -64,7 +86,8 @@ pub fn run_comment(run: &Run, public_url: Option<&str>) -> String {
     if let Some(publication) = run.publication() {
         let _ = writeln!(out, "\n{}", published(publication));
     }
-    let attempt = run.jobs.last().and_then(|job| job.attempts.last());
+    out.push_str(&jobs::waiting(run));
+    let attempt = jobs::shown(run).and_then(|job| job.attempts.last());
     if let Some(report) = attempt.and_then(|attempt| attempt.report.as_ref()) {
         if let Some(summary) = report.summary.as_ref().filter(|_| run.is_over()) {
             let _ = writeln!(
@@ -73,29 +96,43 @@ pub fn run_comment(run: &Run, public_url: Option<&str>) -> String {
                 quiet_block(summary)
             );
         }
-        if !report.steps.is_empty() {
-            out.push('\n');
-            for step in &report.steps {
-                let mark = match step.conclusion.as_deref() {
-                    Some("success") => "✅",
-                    Some("skipped") => "⏭️",
-                    Some("no_changes") => "➖",
-                    Some(_) => "❌",
-                    None if step.status == "in_progress" => "⏳",
-                    None => "▫️",
-                };
-                let _ = writeln!(out, "- {mark} {}", quiet_line(&step.name, 100));
-            }
+        if run.jobs.len() == 1 {
+            out.push_str(&steps(&report.steps));
         }
+        if let Some(line) = blocked(&report.blocked_hosts) {
+            let _ = writeln!(out, "\n{}", quiet(&line));
+        }
+    }
+    if run.jobs.len() > 1 {
+        out.push_str(&jobs::list(run));
     }
     let _ = writeln!(out, "\n<sub>{}</sub>", footer(run, public_url));
     cut(out)
+}
+
+fn steps(steps: &[StepSummary]) -> String {
+    let mut out = if steps.is_empty() { String::new() } else { "\n".to_owned() };
+    for step in steps {
+        let mark = match step.conclusion.as_deref() {
+            Some("success") => "✅",
+            Some("skipped") => "⏭️",
+            Some("no_changes") => "➖",
+            Some(_) => "❌",
+            None if step.status == "in_progress" => "⏳",
+            None => "▫️",
+        };
+        let _ = writeln!(out, "- {mark} {}", quiet_line(&step.name, 100));
+    }
+    out
 }
 
 fn headline(run: &Run) -> String {
     let publishing =
         run.jobs.iter().any(|job| job.attempts.last().is_some_and(|a| a.state == AttemptState::Publishing));
     match (run.status, run.conclusion) {
+        (RunStatus::Queued, _) if run.hold.as_ref().is_some_and(|hold| !hold.granted) => {
+            "🕓 **Queued.** It waits for an earlier run of the same concurrency group.".to_owned()
+        }
         (RunStatus::Queued, _) => "🕓 **Queued.** An agent will start as soon as a runner is free.".to_owned(),
         (RunStatus::InProgress, _) if publishing => "⏫ **Publishing** the change.".to_owned(),
         (RunStatus::InProgress, _) if run.cancel.is_some() => "🛑 **Stopping.**".to_owned(),
@@ -220,10 +257,14 @@ pub fn check_title(run: &Run, attempt: &Attempt) -> String {
     title.chars().take(200).collect()
 }
 
+/// ` for #42`; nothing where the run is about no issue.
+fn about(run: &Run) -> String {
+    if run.subject.number > 0 { format!(" for #{}", run.subject.number) } else { String::new() }
+}
+
 /// A check run's text.
 pub fn check_summary(run: &Run, attempt: &Attempt) -> String {
-    let mut out =
-        format!("Run `{}` of workflow `{}` for #{}.\n", run.id, run.workflow.name, run.subject.number);
+    let mut out = format!("Run `{}` of workflow `{}`{}.\n", run.id, run.workflow.name, about(run));
     if let Some(report) = &attempt.report {
         for step in &report.steps {
             let conclusion = step.conclusion.as_deref().unwrap_or(&step.status);

@@ -35,6 +35,14 @@ pub fn money(usd: Option<f64>) -> String {
     }
 }
 
+/// What a job's network did not let it reach, and what to do about it; `None` where that is nothing.
+pub fn blocked(hosts: &[String]) -> Option<String> {
+    (!hosts.is_empty()).then(|| {
+        let hosts = hosts.join(", ");
+        format!("Blocked network access: {hosts}; allow hosts with NETWORK_ALLOW or the job's `network`.")
+    })
+}
+
 /// `12,345`.
 pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
@@ -87,7 +95,8 @@ impl Tone {
             (Some("needs_input" | "action_required"), _) => Self::Attention,
             (Some("no_changes" | "cancelled" | "skipped" | "neutral"), _) => Self::Neutral,
             (Some(_), _) => Self::Bad,
-            (None, "queued") => Self::Waiting,
+            (None, "queued" | "blocked" | "ready" | "environment" | "concurrency") => Self::Waiting,
+            (None, state) if state.starts_with("waiting") => Self::Waiting,
             (None, "completed" | "done") => Self::Neutral,
             (None, _) => Self::Active,
         }

@@ -1,5 +1,7 @@
 //! One life of the agent: reads the tasking, works on its tasks, keeps the report alive meanwhile, closes it.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::path::PathBuf;
@@ -8,10 +10,12 @@ use std::time::Duration;
 use cloud_code_model::mask::Masker;
 use cloud_code_model::task::{Conclusion, Report, Status, Tasking};
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use crate::config::{AgentConfig, ConfigError};
 use crate::environment;
 use crate::journal::Journal;
+use crate::network;
 use crate::reporter::{ReportWriteError, Reporter};
 use crate::stop::{Signals, Stop, Urgency};
 use crate::task;
@@ -19,6 +23,9 @@ use crate::workspace::{Identity, ReadError, Workspace};
 
 /// How often the tasking is looked at again while it is open.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long an agent whose tasks are done waits for more, unless the tasking says.
+const IDLE: Duration = Duration::from_secs(10 * 60);
 
 /// Why no completed report could be written.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +64,8 @@ pub(crate) struct Agent {
     pub(crate) home: PathBuf,
     pub(crate) temporary: TempDir,
     pub(crate) stop: Stop,
+    /// The last conversation with each CLI, which the next task of a warm agent goes on with.
+    pub(crate) sessions: RefCell<BTreeMap<String, String>>,
 }
 
 /// Works through the workspace's tasking to a completed report.
@@ -84,7 +93,8 @@ pub async fn run(config: AgentConfig) -> Result<(), AgentError> {
     let temporary = tempfile::Builder::new().prefix("cloud-code-").tempdir();
     let temporary = temporary.map_err(folder("making a temporary folder"))?;
     let home = environment::home(&config);
-    let agent = Agent { config, workspace, reporter, journal, home, temporary, stop };
+    let agent =
+        Agent { config, workspace, reporter, journal, home, temporary, stop, sessions: RefCell::default() };
     agent.reporter.beat(&agent.journal.masker())?;
     agent.guard_secrets();
     if let Err(error) = agent.workspace.hide_own_files() {
@@ -127,13 +137,21 @@ impl Agent {
     }
 
     async fn work(&self, mut tasking: Tasking) -> Result<(), AgentError> {
+        network::await_proxy(self).await;
         let mut begun = 0;
+        let mut idle_since = Instant::now();
         loop {
             while begun < tasking.tasks.len() && !self.stop.is_asked() {
                 task::run(self, &tasking, begun).await;
                 begun += 1;
+                idle_since = Instant::now();
             }
             if tasking.closed || self.stop.is_asked() {
+                break;
+            }
+            let idle = tasking.idle_minutes.map_or(IDLE, |minutes| Duration::from_secs_f64(minutes * 60.0));
+            if idle_since.elapsed() >= idle {
+                self.journal.say("no task came for a while: the agent ends");
                 break;
             }
             tasking = self.appended(tasking).await;
@@ -143,6 +161,7 @@ impl Agent {
         if let Some(trouble) = self.journal.trouble() {
             message = Some(message.map_or(trouble.clone(), |message| format!("{message} ({trouble})")));
         }
+        let blocked_hosts = network::blocked_hosts(self).await;
         self.journal.say(&format!("finished: {}", words(conclusion)));
         Ok(self.reporter.close(&self.journal.masker(), |report| {
             report.salvaged |= conclusion != Conclusion::Success
@@ -154,6 +173,7 @@ impl Agent {
             report.status = Status::Completed;
             report.conclusion = Some(conclusion);
             report.message = message;
+            report.blocked_hosts = blocked_hosts;
         })?)
     }
 

@@ -104,6 +104,11 @@ impl Scope {
         template.evaluate(&self.contexts, self).map_err(|error| format!("{field}: {error}"))
     }
 
+    /// Text with the expressions in it replaced; an error names the field.
+    pub(crate) fn render(&self, field: &str, text: &str) -> Result<String, String> {
+        self.text(field, text)
+    }
+
     fn text(&self, field: &str, text: &str) -> Result<String, String> {
         Ok(self.value(field, text)?.to_display_string().to_string())
     }

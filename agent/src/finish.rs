@@ -89,7 +89,12 @@ impl Job {
             branch: branch.clone(),
             message: commit_message.clone().unwrap_or_else(|| format!("Work on {branch}")),
             author: stage::Author { name: author.name, email: author.email },
-            exclude: agent.workspace.never_committed(state.index + 1),
+            exclude: agent
+                .workspace
+                .never_committed(state.index + 1)
+                .into_iter()
+                .chain(state.restored.clone())
+                .collect(),
             bundle: Workspace::bundle_name(state.index),
         }
     }
@@ -127,7 +132,7 @@ fn sync(path: &Path) -> std::io::Result<()> {
 }
 
 /// Runs something slow beside the heartbeat.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(format!("it was broken off: {error}")))

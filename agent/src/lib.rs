@@ -1,6 +1,6 @@
 //! The agent: runs inside the job's container, works through `tasking.yaml`, and says in `reporting.yaml` how far it is.
 //!
-//! On a shared disk it talks to nobody. What it is to do lies in the workspace's `.cloud-code/`, and so does all that it leaves: the
+//! On a shared disk it talks to nobody but its own proxy, where its network is restricted. What it is to do lies in the workspace's `.cloud-code/`, and so does all that it leaves: the
 //! report with a heartbeat, the log, the CLI's transcript, and the work as a git bundle. It holds no credential for the
 //! forge, and gives the secrets that it does hold only to the steps that name them.
 //!
@@ -14,6 +14,7 @@
 //! | `expressions`, `files` | `${{ }}` and the files through which steps answer |
 //! | `cli/` | the coding CLIs: how each is started and read |
 //! | `finish` | commit, bundle, conclusion |
+//! | `network`, `proxy/` | the way out of a job whose network is restricted: the job's side, and the proxy itself |
 
 mod agent;
 mod cli;
@@ -25,7 +26,9 @@ mod finish;
 mod hash_files;
 mod journal;
 mod lines;
+mod network;
 mod process;
+mod proxy;
 mod remote;
 mod reporter;
 mod steps;
@@ -41,8 +44,13 @@ pub use config::{AgentConfig, ConfigError};
 
 /// The whole program: reads the environment, builds a runtime of its own, runs, and gives the exit code.
 ///
-/// 0: a completed report was written, whatever its conclusion. 1: none could be; standard error says why.
+/// 0: a completed report was written, whatever its conclusion. 1: none could be; standard error says why. With the argument
+/// `proxy` it is the proxy of a job instead, and runs until it is killed.
 pub fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    if arguments.next().as_deref() == Some("proxy") {
+        return proxy::main(arguments);
+    }
     match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -59,6 +59,7 @@ impl Reporter {
             conclusion: None,
             message: None,
             salvaged: false,
+            blocked_hosts: Vec::new(),
             tasks: Vec::new(),
         };
         Reporter { workspace, report: RefCell::new(report), completed_before }
@@ -150,6 +151,12 @@ fn masked(report: &Report, masker: &Masker) -> Report {
                 text.iter_mut().for_each(mask);
             }
             step.outputs.values_mut().for_each(mask);
+            for annotation in &mut step.annotations {
+                mask(&mut annotation.message);
+                for text in [&mut annotation.title, &mut annotation.file] {
+                    text.iter_mut().for_each(mask);
+                }
+            }
         }
     }
     report

@@ -1,8 +1,11 @@
 //! One task: its steps in order, what they hand on to each other, and its end.
 
+use cloud_code_git::restore;
 use cloud_code_model::expression::{Contexts, JobStatus};
+use cloud_code_model::policy;
 use cloud_code_model::task::{
-    Conclusion, Status, Step, StepConclusion, StepReport, Task, TaskReport, Tasking,
+    Annotation, AnnotationLevel, Conclusion, Status, Step, StepConclusion, StepReport, Task, TaskReport,
+    Tasking,
 };
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
@@ -32,11 +35,13 @@ pub(crate) struct TaskState<'a> {
     /// What every step inherits.
     base: Variables,
     /// The task's `env`, and what steps added through GITHUB_ENV.
-    env: IndexMap<String, String>,
+    pub(crate) env: IndexMap<String, String>,
     path: Vec<String>,
-    contexts: Contexts,
+    pub(crate) contexts: Contexts,
     /// The context `steps`.
-    steps: Map<String, Value>,
+    pub(crate) steps: Map<String, Value>,
+    /// Steps that were begun, those of actions too.
+    pub(crate) begun: usize,
     pub(crate) status: JobStatus,
     pub(crate) deadline: Option<Instant>,
     pub(crate) timed_out: bool,
@@ -48,6 +53,8 @@ pub(crate) struct TaskState<'a> {
     pub(crate) failure: Option<(StepConclusion, String)>,
     /// What steps left running.
     pub(crate) groups: Vec<Group>,
+    /// Files that are not as the branch has them, and are left out of the change.
+    pub(crate) restored: Vec<String>,
 }
 
 /// Works on one task and completes its part of the report.
@@ -71,7 +78,8 @@ pub(crate) async fn run(agent: &Agent, tasking: &Tasking, index: usize) {
     ));
     let start = finish::head(agent).await;
     let mut state = TaskState::new(agent, tasking, index);
-    match state.begin() {
+    let begun = state.restore().await.and_then(|()| state.begin());
+    match begun {
         Ok(()) => {
             for (number, step) in task.steps.iter().enumerate() {
                 steps::run(&mut state, number, step).await;
@@ -106,6 +114,7 @@ impl<'a> TaskState<'a> {
             path: Vec::new(),
             contexts: contexts(agent, task),
             steps: Map::new(),
+            begun: 0,
             status: JobStatus::Success,
             deadline,
             timed_out: false,
@@ -113,7 +122,29 @@ impl<'a> TaskState<'a> {
             question: None,
             failure: None,
             groups: Vec::new(),
+            restored: Vec::new(),
         }
+    }
+
+    /// Takes what CLIs read as instructions from the default branch, where the task wants that.
+    async fn restore(&mut self) -> Result<(), String> {
+        if !self.task.restore_instructions {
+            return Ok(());
+        }
+        let root = self.agent.workspace.root().to_owned();
+        let branch = &self.task.repository.default_branch;
+        let from = [format!("refs/remotes/origin/{branch}"), "refs/remotes/origin/HEAD".to_owned()];
+        self.restored = finish::blocking(move || {
+            restore::restore(&root, &from, &policy::is_instruction).map_err(|error| {
+                format!("instruction files cannot be taken from the default branch: {error}")
+            })
+        })
+        .await?;
+        if !self.restored.is_empty() {
+            let files = self.restored.join(", ");
+            self.agent.journal.say(&format!("as on the default branch, and not part of the change: {files}"));
+        }
+        Ok(())
     }
 
     /// Replaces the expressions in the task's `env`.
@@ -188,6 +219,19 @@ impl<'a> TaskState<'a> {
     pub(crate) fn take(&mut self, answers: Answers, result: &mut StepResult) -> Result<(), String> {
         self.path.extend(answers.path);
         self.env.extend(answers.env);
+        for (name, value) in &answers.outputs {
+            if self.agent.journal.mask(value) != *value {
+                let told = format!(
+                    "the output `{name}` holds a secret: later jobs and the report see `***` in its place"
+                );
+                self.agent.journal.say(&format!("##[warning]{told}"));
+                result.annotations.push(Annotation {
+                    level: AnnotationLevel::Warning,
+                    message: told,
+                    ..Annotation::default()
+                });
+            }
+        }
         result.outputs.extend(answers.outputs);
         result.summary = result.summary.take().or(answers.summary);
         let size = |outputs: &IndexMap<String, String>| {

@@ -33,6 +33,9 @@ pub mod push;
 pub mod quarantine;
 #[cfg(feature = "client")]
 mod remote;
+pub mod restore;
+#[cfg(feature = "client")]
+mod reword;
 #[cfg(feature = "server")]
 pub mod server;
 mod setup;

@@ -196,6 +196,25 @@ impl Quarantine {
         Ok(Self { repository, change, places, _scratch: folder })
     }
 
+    /// Gives the new commits the messages that `message` makes of theirs. Head and commits are others afterwards; trees, authors
+    /// and times stay, and the same bundle and messages give the same head again.
+    ///
+    /// # Errors
+    /// [`GitError::Other`] where the throw-away repository cannot be read or written any more.
+    pub fn reword(&mut self, message: &dyn Fn(&str) -> String) -> Result<(), GitError> {
+        let renamed = crate::reword::reword(&self.repository, &mut self.change.commits, message)?;
+        let new = |id: &mut Oid| *id = renamed.get(id).copied().unwrap_or(*id);
+        new(&mut self.change.head);
+        for place in &mut self.places {
+            match place {
+                Place::Commit(commit) | Place::Path { commit, .. } | Place::File { commit, .. } => {
+                    new(commit)
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// What the bundle changes.
     pub fn change(&self) -> &Change {
         &self.change

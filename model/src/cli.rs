@@ -12,6 +12,8 @@ pub struct Cli {
     pub secrets: &'static [&'static str],
     /// Settings that it takes, as environment variables.
     pub settings: &'static [&'static str],
+    /// Hosts of the LLMs that it talks to by itself, which jobs with a restricted network may reach.
+    pub hosts: &'static [&'static str],
 }
 
 /// All of them.
@@ -20,8 +22,14 @@ pub const ALL: &[Cli] = &[
         name: "claude-code",
         secrets: &["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"],
         settings: &["ANTHROPIC_BASE_URL", "ANTHROPIC_MODEL"],
+        hosts: &["api.anthropic.com"],
     },
-    Cli { name: "codex", secrets: &["CODEX_API_KEY", "OPENAI_API_KEY"], settings: &["OPENAI_BASE_URL"] },
+    Cli {
+        name: "codex",
+        secrets: &["CODEX_API_KEY", "OPENAI_API_KEY"],
+        settings: &["OPENAI_BASE_URL"],
+        hosts: &["api.openai.com"],
+    },
     Cli {
         name: "gemini",
         secrets: &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
@@ -32,18 +40,26 @@ pub const ALL: &[Cli] = &[
             "GOOGLE_CLOUD_PROJECT",
             "GOOGLE_CLOUD_LOCATION",
         ],
+        hosts: &[
+            "generativelanguage.googleapis.com",
+            "aiplatform.googleapis.com",
+            "*-aiplatform.googleapis.com",
+            "oauth2.googleapis.com",
+        ],
     },
     Cli {
         name: "aider",
         secrets: &["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY"],
         settings: &["OPENAI_BASE_URL", "ANTHROPIC_BASE_URL", "AIDER_MODEL"],
+        hosts: &["api.openai.com", "api.anthropic.com", "generativelanguage.googleapis.com"],
     },
     Cli {
         name: "opencode",
         secrets: &["ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY"],
         settings: &["ANTHROPIC_BASE_URL", "OPENAI_BASE_URL"],
+        hosts: &["api.anthropic.com", "api.openai.com", "generativelanguage.googleapis.com", "models.dev"],
     },
-    Cli { name: "script", secrets: &[], settings: &[] },
+    Cli { name: "script", secrets: &[], settings: &[], hosts: &[] },
 ];
 
 /// An environment variable of the server that is handed on to containers.

@@ -10,6 +10,21 @@ pub enum Command {
     },
     /// `/cloud-code cancel`: end this running runs.
     Cancel,
+    /// `/cloud-code approve [JOB]`: let what waits at an environment pass.
+    Approve {
+        /// The job's key; all that wait for this person where it is left out.
+        job: Option<String>,
+    },
+    /// `/cloud-code reject [JOB]`: do not let it pass.
+    Reject {
+        /// As above.
+        job: Option<String>,
+    },
+    /// `/cloud-code rerun [failed|all]`: run this last run again.
+    Rerun {
+        /// All of it; else only what failed.
+        all: bool,
+    },
     /// Something after `/cloud-code` that is no command of ours.
     Unknown {
         /// The word that was typed, at most 40 characters of it.
@@ -20,7 +35,7 @@ pub enum Command {
 const PREFIX: &str = "/cloud-code";
 
 /// The commands, as shown to a person who mistyped one.
-pub const KNOWN: &[&str] = &["run", "cancel"];
+pub const KNOWN: &[&str] = &["run", "cancel", "approve", "reject", "rerun"];
 
 /// Reads the command that a comment begins with; `None` where it does not begin with one.
 ///
@@ -36,8 +51,17 @@ pub fn parse(comment: &str) -> Option<Command> {
     Some(match word.to_ascii_lowercase().as_str() {
         "run" => Command::Run { instructions: tail.trim().to_owned() },
         "cancel" | "stop" => Command::Cancel,
+        "approve" => Command::Approve { job: first_word(tail) },
+        "reject" => Command::Reject { job: first_word(tail) },
+        "rerun" => {
+            Command::Rerun { all: first_word(tail).is_some_and(|word| word.eq_ignore_ascii_case("all")) }
+        }
         _ => Command::Unknown { word: word.chars().take(40).collect() },
     })
+}
+
+fn first_word(text: &str) -> Option<String> {
+    text.split_whitespace().next().map(|word| word.chars().take(400).collect())
 }
 
 #[cfg(test)]
@@ -55,6 +79,11 @@ mod tests {
         check("/cloud-code run\r\n", run(""));
         check("\n/cloud-code  RUN  use tabs\nand tests", run("use tabs\nand tests"));
         check("/cloud-code cancel please", Some(Command::Cancel));
+        check("/cloud-code approve", Some(Command::Approve { job: None }));
+        check("/cloud-code approve deploy now", Some(Command::Approve { job: Some("deploy".to_owned()) }));
+        check("/cloud-code reject a.1", Some(Command::Reject { job: Some("a.1".to_owned()) }));
+        check("/cloud-code rerun", Some(Command::Rerun { all: false }));
+        check("/cloud-code rerun ALL", Some(Command::Rerun { all: true }));
         check("/cloud-code", Some(Command::Unknown { word: String::new() }));
         check("/cloud-code rnu", Some(Command::Unknown { word: "rnu".to_owned() }));
         check("/cloud-codex run", None);

@@ -50,7 +50,7 @@ pub struct AttemptId {
 
 impl AttemptId {
     /// A name for containers, folders and tasks: `cloud-code-RUN-JOB-NUMBER`. Job keys are `[A-Za-z_][A-Za-z0-9_-]*`
-    /// by GitHub's rule, so that the name is safe wherever a DNS-like name or a path component is asked for.
+    /// by GitHub's rule, joined by dots where a matrix or a called workflow makes several of one, so that the name is safe wherever a path component or a container's name is asked for.
     pub fn name(&self) -> String {
         format!("cloud-code-{}-{}-{}", self.run, self.job, self.number)
     }

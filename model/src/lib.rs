@@ -8,6 +8,7 @@ pub mod command;
 pub mod expression;
 pub mod ids;
 pub mod mask;
+pub mod network;
 pub mod policy;
 pub mod prices;
 pub mod run;

@@ -41,6 +41,9 @@ impl Permission {
     }
 }
 
+/// Folders that are protected unless the operator says otherwise: what runs in CI, with rights that an agent does not have.
+pub const PROTECTED: [&str; 3] = [".github/workflows/", ".github/actions/", ".cloud-code/"];
+
 /// What a change may hold before it is published.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangePolicy {
@@ -50,6 +53,9 @@ pub struct ChangePolicy {
     pub max_bytes: u64,
     /// Folders that may not be touched, each ending in `/`, compared without regard to case.
     pub protected: Vec<String>,
+    /// The issue that its commits may refer to, and so close; their other references and mentions are made ineffective.
+    #[serde(default)]
+    pub closes: Option<u64>,
 }
 
 impl Default for ChangePolicy {
@@ -57,7 +63,8 @@ impl Default for ChangePolicy {
         Self {
             max_files: 100,
             max_bytes: 4 * 1024 * 1024,
-            protected: vec![".github/workflows/".to_owned(), ".cloud-code/".to_owned()],
+            protected: PROTECTED.map(str::to_owned).into(),
+            closes: None,
         }
     }
 }
@@ -73,6 +80,34 @@ impl ChangePolicy {
         };
         self.protected.iter().find(inside).map(String::as_str)
     }
+}
+
+/// Whether a coding CLI may take this file of a repository for instructions or settings of its own. On a pull request they come
+/// from the default branch: what its author wrote there must not steer the agent.
+pub fn is_instruction(path: &str) -> bool {
+    const ANYWHERE: [&str; 6] =
+        ["claude.md", "claude.local.md", "agents.md", "agents.override.md", "gemini.md", "conventions.md"];
+    const AT_ROOT: [&str; 12] = [
+        ".claude",
+        ".mcp.json",
+        ".gemini",
+        ".geminiignore",
+        ".codex",
+        ".agents",
+        ".opencode",
+        "opencode.json",
+        "opencode.jsonc",
+        ".env",
+        ".husky",
+        ".cursorrules",
+    ];
+    let path = path.to_lowercase();
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let first = path.split('/').next().unwrap_or_default();
+    ANYWHERE.contains(&name)
+        || AT_ROOT.contains(&first)
+        || first.starts_with(".aider")
+        || path.split('/').any(|part| part == ".claude")
 }
 
 /// Whether `path` is a parent folder's own name, e.g. `.github` replaced by a link when `.github/workflows/` is protected.
@@ -100,6 +135,25 @@ mod tests {
     }
 
     #[test]
+    fn what_clis_read_as_instructions() {
+        for (path, is) in [
+            ("CLAUDE.md", true),
+            ("docs/Claude.MD", true),
+            ("AGENTS.md", true),
+            (".claude/settings.json", true),
+            ("sub/.claude/agents/x.md", true),
+            (".aider.conf.yml", true),
+            (".env", true),
+            ("sub/.env", false),
+            (".envrc", false),
+            ("README.md", false),
+            ("src/agents.md.rs", false),
+        ] {
+            assert_eq!(is_instruction(path), is, "{path}");
+        }
+    }
+
+    #[test]
     fn protected_folders() {
         let policy = ChangePolicy::default();
         for (path, protected) in [
@@ -107,6 +161,7 @@ mod tests {
             (".GitHub/Workflows/ci.yml", true),
             (".github/workflows", true),
             (".github", true),
+            (".github/actions/setup/action.yml", true),
             (".github/CODEOWNERS", false),
             (".cloud-code/implement.yml", true),
             (".cloud-code", true),

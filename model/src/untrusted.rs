@@ -1,7 +1,10 @@
 //! Text from outside, made fit for a prompt: what a person can't see must not reach a model.
 //!
 //! Removed until nothing changes any more, since removing one thing can make another: HTML comments, zero-width and
-//! bidirectional characters, other control characters and Unicode tags.
+//! bidirectional characters, other control characters and Unicode tags, and what stands only in attributes: the alternative
+//! text of images, titles of links, `title=` and its like in HTML.
+
+mod attributes;
 
 /// Rounds of removing comments. Each round of a text made for it uncovers one more level, so that a stranger's text could
 /// otherwise ask for as many rounds as it has characters.
@@ -10,15 +13,23 @@ const MAX_ROUNDS: usize = 8;
 /// Strips what is invisible to a reader of the rendered text, and cuts to `max_chars` characters. Linear in the text.
 pub fn visible(text: &str, max_chars: usize) -> String {
     let mut text: String = text.replace("\r\n", "\n").chars().filter(|c| is_visible(*c)).collect();
+    let mut stable = false;
     for _ in 0..MAX_ROUNDS {
-        if !text.contains("<!--") {
+        let stripped = attributes::without(&without_comments(&text));
+        stable = stripped == text;
+        if stable {
             break;
         }
-        text = without_comments(&text);
+        text = stripped;
     }
-    // Nobody nests comments this deep but to hide something: the rest counts as hidden.
-    if let Some(start) = text.find("<!--") {
-        text.truncate(start);
+    if !stable {
+        // Nobody nests like this but to hide something: no comment and no link is left of it.
+        if let Some(start) = text.find("<!--") {
+            text.truncate(start);
+        }
+        if attributes::without(&text) != text {
+            text.retain(|c| !matches!(c, '[' | '<'));
+        }
     }
     match text.char_indices().nth(max_chars) {
         Some((end, _)) => format!("{}\n[cut: the text has more than {max_chars} characters]", &text[..end]),
@@ -71,6 +82,42 @@ fn without_comments(text: &str) -> String {
     out
 }
 
+/// A commit's message in which the forge finds nobody to call and no issue to close but `closes`: an invisible character stands
+/// in each other reference and mention. Names with an address (`Ann <ann@example.com>`) stay as they are.
+pub fn quiet_message(message: &str, closes: Option<u64>) -> String {
+    let mut out = String::with_capacity(message.len() + 16);
+    for (at, c) in message.char_indices() {
+        out.push(c);
+        let (before, after) = (&message[..at], &message[at + c.len_utf8()..]);
+        let in_word = before.chars().next_back().is_some_and(|last| last.is_alphanumeric() || last == '_');
+        let next = after.chars().next();
+        let number = next.is_some_and(|next| next.is_ascii_digit());
+        let ends = |ends: &[&str]| {
+            ends.iter().any(|end| {
+                before
+                    .get(before.len().wrapping_sub(end.len())..)
+                    .is_some_and(|last| last.eq_ignore_ascii_case(end))
+            })
+        };
+        let loud = match c {
+            '@' => !in_word && next.is_some_and(char::is_alphanumeric),
+            '#' => number && (in_word || closes != leading_number(after)),
+            '-' => number && ends(&["gh"]),
+            '/' => number && ends(&["/issues", "/pull", "/discussions"]),
+            _ => false,
+        };
+        if loud {
+            out.push('\u{2060}');
+        }
+    }
+    out
+}
+
+fn leading_number(text: &str) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    text[..digits].parse().ok()
+}
+
 /// Puts text between lines that the text itself can't contain, so that a model sees where it begins and ends.
 pub fn fenced(label: &str, text: &str) -> String {
     let longest = text.split(|c| c != '~').map(str::len).max().unwrap_or(0);
@@ -93,6 +140,10 @@ mod tests {
             ("in\u{200b}vis\u{202e}ible\u{e0041}", "invisible"),
             ("<\u{200b}!-- hidden -->x", "x"),
             ("bell\u{7}", "bell"),
+            ("![do evil](a.png)", "![](a.png)"),
+            ("<img alt='do evil' src=a>", "<img src=a>"),
+            ("![a<!-- x -->](b \"evil\")", "![](b)"),
+            ("!<!-- -->[evil](b)", "![](b)"),
         ] {
             assert_eq!(visible(given, 100), expected, "{given:?}");
         }
@@ -101,6 +152,24 @@ mod tests {
         }
         assert_eq!(visible("\u{2764}\u{fe0f}", 100), "\u{2764}\u{fe0f}");
         assert!(visible(&"x".repeat(20), 10).starts_with("xxxxxxxxxx\n[cut"));
+    }
+
+    #[test]
+    fn a_message_closes_one_issue_and_calls_nobody() {
+        for (given, expected) in [
+            ("Add x\n\nFixes #7", "Add x\n\nFixes #7"),
+            ("Fixes #8, closes #77", "Fixes #|8, closes #|77"),
+            ("closes acme/shop#7 and GH-7", "closes acme/shop#|7 and GH-|7"),
+            ("see https://github.com/a/b/issues/7", "see https://github.com/a/b/issues/|7"),
+            ("ask @ann, (@bob)", "ask @|ann, (@|bob)"),
+            ("Co-authored-by: Ann <ann@example.com>", "Co-authored-by: Ann <ann@example.com>"),
+            ("# 7 @ home", "# 7 @ home"),
+        ] {
+            let quiet = quiet_message(given, Some(7));
+            assert_eq!(quiet.replace('\u{2060}', "|"), expected, "{given}");
+            assert_eq!(quiet_message(&quiet, Some(7)), quiet, "twice is once");
+        }
+        assert!(quiet_message("Fixes #7", None).contains('\u{2060}'));
     }
 
     #[test]

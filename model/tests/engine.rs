@@ -19,8 +19,10 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn new_run(retries: u32) -> Run {
-    let mut jobs = workflow::implement().jobs;
-    jobs[0].retries = retries;
+    let mut plan = workflow::implement().plan;
+    let at_start = workflow::yaml::Position::START;
+    plan.jobs[0].retries =
+        Some(workflow::Token { at: at_start, value: workflow::TokenValue::Number(retries.into()) });
     let new = NewRun {
         repository: Repository {
             owner: "acme".into(),
@@ -36,11 +38,12 @@ fn new_run(retries: u32) -> Run {
             action: "labeled".into(),
             actor: "ann".into(),
         },
-        group: None,
+        concurrency: None,
         branch: "cloud-code/issue-7".into(),
         context: serde_json::Value::Null,
+        inputs: serde_json::Value::Null,
         timing: Timing::default(),
-        jobs,
+        plan,
     };
     Run::new(new, at(0))
 }
@@ -88,7 +91,7 @@ fn published(attempt: u32) -> Input {
 }
 
 fn cancel() -> Input {
-    Input::Cancel { by: "ann".into(), replaced_by: None }
+    Input::Cancel { by: "ann".into(), replaced_by: None, force: false }
 }
 
 /// Plays inputs a second apart.

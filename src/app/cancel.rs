@@ -1,8 +1,8 @@
-//! Ending a run because somebody wants it.
+//! What people want of a run: that it ends, passes an environment, runs again.
 
 use super::{App, AppError, update};
 use cloud_code_model::ids::RunId;
-use cloud_code_model::run::{Input, Run};
+use cloud_code_model::run::{Input, Rerun, Run};
 
 /// What became of the wish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,31 +24,71 @@ pub async fn cancel(app: &App, id: &RunId, by: &str) -> Result<Cancelled, AppErr
     if stored.run.is_over() {
         return Ok(Cancelled::AlreadyOver);
     }
-    update::apply(app, id, &[Input::Cancel { by: by.to_owned(), replaced_by: None }]).await?;
+    update::apply(app, id, &[Input::Cancel { by: by.to_owned(), replaced_by: None, force: false }]).await?;
     Ok(Cancelled::Accepted)
 }
 
-/// Keeps a concurrency group to one run: with `cancel_in_progress` the newest stays, otherwise the oldest. Every run does
-/// this after it was stored, so that of two that came at once both see the other and agree.
+/// Cancels one job of a run.
 ///
 /// # Errors
 /// When the store or the queue does not answer.
-pub async fn settle_group(app: &App, run: &Run, cancel_in_progress: bool) -> Result<(), AppError> {
-    let Some(group) = &run.group else { return Ok(()) };
-    let mut active = Vec::new();
-    for id in app.store.active_in_group(&run.repository.full_name(), group).await? {
-        // One that is being cancelled already is no reason to end another.
-        let stored = app.store.load(&id).await?;
-        if stored.is_some_and(|stored| !stored.run.is_over() && stored.run.cancel.is_none()) {
-            active.push(id);
-        }
+pub async fn cancel_job(app: &App, id: &RunId, job: &str, by: &str) -> Result<Acted, AppError> {
+    act(app, id, Input::CancelJob { job: job.to_owned(), by: by.to_owned() }, |run| match run.job(job) {
+        None => Err(format!("the run has no job `{job}`")),
+        Some(job) if job.is_over() => Err("the job has ended".to_owned()),
+        Some(_) => Ok(()),
+    })
+    .await
+}
+
+/// Lets a job pass its environment, or not.
+///
+/// # Errors
+/// When the store or the queue does not answer.
+pub async fn review(app: &App, id: &RunId, job: &str, by: &str, approve: bool) -> Result<Acted, AppError> {
+    let (key, who) = (job.to_owned(), by.to_owned());
+    let input = match approve {
+        true => Input::Approve { job: key, by: who },
+        false => Input::Reject { job: key, by: who },
+    };
+    act(app, id, input, |run| run.may_review(job, by)).await
+}
+
+/// Runs again what is over.
+///
+/// # Errors
+/// When the store or the queue does not answer.
+pub async fn rerun(app: &App, id: &RunId, what: Rerun, by: &str) -> Result<Acted, AppError> {
+    let input = Input::Rerun { what, by: by.to_owned() };
+    act(app, id, input, |run| match run.is_over() {
+        true if what == Rerun::Failed && !run.has_failed_jobs() => Err("no job of the run failed".to_owned()),
+        true => Ok(()),
+        false => Err("the run has not ended".to_owned()),
+    })
+    .await
+}
+
+/// What became of a wish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Acted {
+    /// It is done.
+    Done,
+    /// It can't be done; why, for people.
+    Refused(String),
+    /// There is no such run.
+    NotFound,
+}
+
+async fn act(
+    app: &App,
+    id: &RunId,
+    input: Input,
+    may: impl FnOnce(&Run) -> Result<(), String>,
+) -> Result<Acted, AppError> {
+    let Some(stored) = app.store.load(id).await? else { return Ok(Acted::NotFound) };
+    if let Err(why) = may(&stored.run) {
+        return Ok(Acted::Refused(why));
     }
-    let stays =
-        if cancel_in_progress { active.pop() } else { (!active.is_empty()).then(|| active.remove(0)) };
-    let Some(stays) = stays else { return Ok(()) };
-    for other in active {
-        let by = format!("run {stays} of the same concurrency group");
-        update::apply(app, &other, &[Input::Cancel { by, replaced_by: Some(stays.clone()) }]).await?;
-    }
-    Ok(())
+    update::apply(app, id, &[input]).await?;
+    Ok(Acted::Done)
 }

@@ -1,6 +1,6 @@
 //! Executing a run's outbox, one effect after the other, until nothing is due.
 
-use super::{App, AppError, publish, tell, update, watch};
+use super::{App, AppError, groups, publish, tell, update, watch};
 use crate::ports::{Artifact, Lane, Stored};
 use cloud_code_model::ids::{AttemptId, RunId};
 use cloud_code_model::run::{Effect, Input, Outgoing, Run, StopReason};
@@ -138,6 +138,8 @@ async fn execute(app: &App, run: &Run, outgoing: &Outgoing) -> Result<Option<Inp
         }
         Effect::Stop { job, attempt, reason } => stop(app, &run.attempt_id(job, *attempt), *reason).await,
         Effect::Publish { job, attempt } => publish::publish(app, run, &run.attempt_id(job, *attempt)).await,
+        Effect::Enter { ticket, .. } => groups::enter(app, run, *ticket).await.map(|()| None),
+        Effect::Leave { ticket, group } => groups::leave(app, run, *ticket, group).await.map(|()| None),
         Effect::Check { job, attempt } => tell::check(app, run, &run.attempt_id(job, *attempt)).await,
         Effect::Discard { job, attempt } => discard(app, &run.attempt_id(job, *attempt)).await,
         Effect::Tell => tell::tell(app, run).await,

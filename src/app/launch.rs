@@ -1,17 +1,13 @@
 //! Starting an attempt: workspace, task, container.
 
-use super::{App, AppError, prompt, render, update};
+use super::{App, AppError, network, tasking, update};
 use crate::ports::{
-    Artifact, ArtifactError, Checkout, ContainerStatus, ForgeError, Issue, Launch, PreparedWorkspace,
-    RemoteAccess, RunnerError, Scope, SecretName, SecretText, WorkspaceError,
+    Artifact, ArtifactError, Checkout, ContainerStatus, ForgeError, Launch, PreparedWorkspace, RemoteAccess,
+    RunnerError, Scope, SecretName, SecretText, WorkspaceError,
 };
 use cloud_code_model::cli;
 use cloud_code_model::ids::AttemptId;
 use cloud_code_model::run::{AttemptState, Input, Job, Origin, Run};
-use cloud_code_model::task;
-use cloud_code_model::workflow::Step;
-use indexmap::IndexMap;
-use serde_json::Value;
 
 /// What became of a launch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +80,7 @@ fn failed(attempt: &AttemptId, reason: String) -> Input {
     Input::LaunchFailed { job: attempt.job.clone(), attempt: attempt.number, reason }
 }
 
-enum Failure {
+pub(super) enum Failure {
     Later(AppError),
     Never(String),
 }
@@ -115,6 +111,7 @@ impl From<ArtifactError> for Failure {
 
 /// The runner's name for it; `None` when the attempt ended while its workspace was made.
 async fn start(app: &App, run: &Run, job: &Job, attempt: &AttemptId) -> Result<Option<String>, Failure> {
+    let network = network::of(app, job).map_err(Failure::Never)?;
     // An earlier launch may have come as far as a container: its workspace must not be made anew under it.
     if app.runner.status(attempt).await? != ContainerStatus::Missing {
         if run.attempt(attempt).is_some_and(|attempt| attempt.origin.is_some()) {
@@ -122,7 +119,7 @@ async fn start(app: &App, run: &Run, job: &Job, attempt: &AttemptId) -> Result<O
         }
         app.runner.remove(attempt).await?;
     }
-    let (workspace, origin) = workspace(app, run, attempt).await?;
+    let (workspace, origin) = workspace(app, run, job, attempt).await?;
     let prepared =
         Input::Prepared { job: attempt.job.clone(), attempt: attempt.number, origin: origin.clone() };
     let saved = update::apply(app, &attempt.run, &[prepared]).await.map_err(Failure::Later)?;
@@ -134,20 +131,32 @@ async fn start(app: &App, run: &Run, job: &Job, attempt: &AttemptId) -> Result<O
         true => Failure::Later(error),
         false => Failure::Never(error.to_string()),
     })?;
-    let tasking = tasking(app, run, job, attempt, &origin).await?;
+    let tasking = tasking::write(app, run, job, attempt, &origin).await?;
     app.artifacts.write(attempt, Artifact::Tasking, tasking.as_bytes()).await?;
-    let clis = job.spec.clis(&app.settings.default_cli);
+    let clis = run.clis(job, &app.settings.default_cli);
+    if let Some(unknown) = clis.iter().find(|name| cli::find(name).is_none()) {
+        let known = cli::names();
+        return Err(Failure::Never(format!("there is no CLI `{unknown}`; known are {known}")));
+    }
     let launch = Launch {
         attempt: attempt.clone(),
-        image: app.settings.image(clis.first().copied().unwrap_or("script")),
+        image: app.settings.image(clis.first().map_or("script", String::as_str)),
         objects: workspace.fetch.is_none().then_some(workspace.objects),
         workspace: workspace.path,
         fetch: workspace.fetch,
         env,
         secrets,
         limits: app.settings.limits,
+        network,
     };
     Ok(Some(app.runner.launch(&launch).await?))
+}
+
+/// Where a change starts, and where it goes.
+struct Way {
+    from: Option<String>,
+    branch: String,
+    target: Option<String>,
 }
 
 /// Decides where the change starts and where it goes. An open pull request from our branch is gone on with; a branch of
@@ -155,21 +164,11 @@ async fn start(app: &App, run: &Run, job: &Job, attempt: &AttemptId) -> Result<O
 async fn workspace(
     app: &App,
     run: &Run,
+    job: &Job,
     attempt: &AttemptId,
 ) -> Result<(PreparedWorkspace, Origin), Failure> {
-    let issue = app.forge.issue(&run.repository, run.subject.number).await?;
     let remote = app.forge.remote(&run.repository, RemoteAccess::Read).await?;
-    let (from, branch, target) = match &issue.branches {
-        // On a pull request: go on from its branch; onto it where it is one of ours, else with a pull request into it.
-        Some((head, base)) if head.starts_with("cloud-code/") => {
-            (Some(head.clone()), head.clone(), Some(base.clone()))
-        }
-        Some((head, _)) => (Some(head.clone()), run.branch.clone(), Some(head.clone())),
-        None => {
-            let open = app.forge.open_pull(&run.repository, &run.branch).await?.is_some();
-            (open.then(|| run.branch.clone()), run.branch.clone(), None)
-        }
-    };
+    let Way { from, branch, target } = way(app, run, job).await?;
     let mut checkout = Checkout { attempt: attempt.clone(), remote, from, branch };
     let mut workspace = app.workspaces.prepare(&checkout).await?;
     let mut continues = checkout.from.as_deref() == Some(checkout.branch.as_str());
@@ -184,19 +183,56 @@ async fn workspace(
     Ok((workspace, origin))
 }
 
+async fn way(app: &App, run: &Run, job: &Job) -> Result<Way, Failure> {
+    // An earlier attempt's change, of a job that is run again.
+    let mut attempts = job.attempts.iter().rev().skip(1);
+    if let Some((branch, target)) = attempts.find_map(|attempt| {
+        let publication = attempt.publication.as_ref().filter(|_| attempt.picked.is_none())?;
+        Some((publication.branch.clone(), attempt.origin.as_ref().map(|origin| origin.target.clone())))
+    }) {
+        return Ok(Way { from: Some(branch.clone()), branch, target });
+    }
+    let own = run.branch_of(job);
+    if let Some((earlier, publication)) = run.start_of(job).map_err(Failure::Never)? {
+        let target =
+            earlier.attempt().and_then(|attempt| attempt.origin.as_ref()).map(|origin| origin.target.clone());
+        let branch = if run.goes_on(job) { publication.branch.clone() } else { own };
+        return Ok(Way { from: Some(publication.branch.clone()), branch, target });
+    }
+    if run.subject.number == 0 {
+        return Ok(Way { from: None, branch: own, target: None });
+    }
+    let issue = app.forge.issue(&run.repository, run.subject.number).await?;
+    Ok(match issue.branches {
+        // On a pull request: go on from its branch; onto it where it is one of ours, else with a pull request into it.
+        Some((head, base)) if head.starts_with("cloud-code/") && own == run.branch => {
+            Way { from: Some(head.clone()), branch: head, target: Some(base) }
+        }
+        Some((head, _)) => Way { from: Some(head.clone()), branch: own, target: Some(head) },
+        None => {
+            let open = app.forge.open_pull(&run.repository, &own).await?.is_some();
+            Way { from: open.then(|| own.clone()), branch: own, target: None }
+        }
+    })
+}
+
 /// What a container's environment is made of: in clear, and secret.
 pub(super) type Environment = (Vec<(String, String)>, Vec<(String, SecretText)>);
 
-/// The settings and secrets of the CLIs that a job uses: a repository's own secret before its owner's before the server's.
+/// The settings and secrets of the CLIs that a job uses: those of its environment, which it has passed, before the repository's before its
+/// owner's before the server's.
 pub(super) async fn environment(app: &App, run: &Run, job: &Job) -> Result<Environment, AppError> {
     let mut env = vec![("CI".to_owned(), "true".to_owned()), ("CLOUD_CODE".to_owned(), "true".to_owned())];
     if let Some(prices) = app.settings.agent_env.get("CLOUD_CODE_PRICES") {
         env.push(("CLOUD_CODE_PRICES".to_owned(), prices.clone()));
     }
     let mut secrets = Vec::new();
-    let scopes = [Scope::parse(&run.repository.full_name()), Scope::parse(&run.repository.owner)];
-    for name in job.spec.clis(&app.settings.default_cli) {
-        let Some(cli) = cli::find(name) else { continue };
+    let repository = run.repository.full_name();
+    let environment =
+        job.gate.as_ref().and_then(|gate| Scope::parse(&format!("{repository}/{}", gate.environment)));
+    let scopes = [environment, Scope::parse(&repository), Scope::parse(&run.repository.owner)];
+    for name in run.clis(job, &app.settings.default_cli) {
+        let Some(cli) = cli::find(&name) else { continue };
         for setting in cli.settings {
             if let Some(value) = app.settings.agent_env.get(*setting) {
                 env.push(((*setting).to_owned(), value.clone()));
@@ -218,123 +254,4 @@ pub(super) async fn environment(app: &App, run: &Run, job: &Job) -> Result<Envir
         }
     }
     Ok((env, secrets))
-}
-
-async fn tasking(
-    app: &App,
-    run: &Run,
-    job: &Job,
-    attempt: &AttemptId,
-    origin: &Origin,
-) -> Result<String, Failure> {
-    let issue = as_triggered(app.forge.issue(&run.repository, run.subject.number).await?, run);
-    let comments = trusted_comments(app, run).await?;
-    let cloud_code = &run.context["cloud_code"];
-    let contexts = render::contexts(&run.context);
-    let mut steps = Vec::new();
-    for (n, step) in job.spec.steps.iter().enumerate() {
-        let mut with = step.with.clone();
-        if step.uses.as_deref() == Some("agent") {
-            // Only the prompt is complete when it leaves us: text of the issue in it must never be read as an expression.
-            let at = format!("{}: jobs.{}.steps[{n}].with.prompt", run.workflow.path, job.key);
-            let task = with.get("prompt").and_then(Value::as_str);
-            let task =
-                task.map(|text| render::text(text, &contexts, &at)).transpose().map_err(Failure::Never)?;
-            let text = prompt::build(&prompt::Prompt {
-                repository: &run.repository.full_name(),
-                branch: &origin.branch,
-                target: &origin.target,
-                continues: origin.continues,
-                issue: &issue,
-                comments: &comments,
-                instructions: cloud_code["instructions"].as_str(),
-                task: task.as_deref(),
-            });
-            with.insert("prompt".to_owned(), Value::String(text));
-            with.entry("cli".to_owned()).or_insert_with(|| app.settings.default_cli.clone().into());
-        }
-        steps.push(task_step(step, with));
-    }
-    let tasking = task::Tasking {
-        version: task::VERSION,
-        run: run.id.to_string(),
-        job: job.key.clone(),
-        attempt: attempt.number,
-        closed: true,
-        tasks: vec![task::Task {
-            id: "t1".to_owned(),
-            repository: task::Repository {
-                owner: run.repository.owner.clone(),
-                name: run.repository.name.clone(),
-                default_branch: origin.target.clone(),
-            },
-            base: origin.base.clone(),
-            branch: origin.branch.clone(),
-            env: job.spec.env.clone(),
-            context: serde_json::json!({ "github": run.context }),
-            steps,
-            limits: task::Limits {
-                timeout_minutes: Some(job.spec.timeout_minutes),
-                budget_usd: job.spec.budget_usd.or(app.settings.budget_usd),
-                silence_minutes: Some(app.settings.silence_minutes),
-            },
-            author: Some(task::Author {
-                name: app.settings.author.0.clone(),
-                email: app.settings.author.1.clone(),
-            }),
-            commit_message: Some(format!("{}\n\nFixes #{}", one_line(&issue.title, 72), issue.number)),
-        }],
-    };
-    tasking.to_yaml().map_err(|error| Failure::Never(error.to_string()))
-}
-
-fn task_step(step: &Step, with: IndexMap<String, Value>) -> task::Step {
-    task::Step {
-        id: step.id.clone(),
-        name: step.name.clone(),
-        condition: step.condition.clone(),
-        uses: step.uses.clone(),
-        run: step.run.clone(),
-        shell: step.shell.clone(),
-        working_directory: step.working_directory.clone(),
-        with,
-        env: step.env.clone(),
-        timeout_minutes: step.timeout_minutes.map(task::Dynamic::Value),
-        continue_on_error: step.continue_on_error.then_some(task::Dynamic::Value(true)),
-    }
-}
-
-/// The issue with title and text as they stood when the run was triggered: whoever opened it may change them afterwards,
-/// and need not be somebody who may start a run.
-fn as_triggered(mut issue: Issue, run: &Run) -> Issue {
-    let event = &run.context["event"]["issue"];
-    if event["number"].as_u64() == Some(issue.number) {
-        issue.title = event["title"].as_str().unwrap_or_default().to_owned();
-        issue.body = event["body"].as_str().unwrap_or_default().to_owned();
-    }
-    issue
-}
-
-/// Comments of people who may write to the repository, as they stood when the run was triggered: text that others wrote,
-/// or that was changed afterwards, is nobody's wish.
-async fn trusted_comments(app: &App, run: &Run) -> Result<Vec<crate::ports::Comment>, ForgeError> {
-    let triggered_at = run.context["cloud_code"]["triggered_at"].as_str().and_then(|text| text.parse().ok());
-    let triggered_at = triggered_at.unwrap_or(run.created_at);
-    let mut trusted = Vec::new();
-    for comment in app.forge.comments(&run.repository, run.subject.number).await? {
-        let in_time = comment.updated_at <= triggered_at && comment.created_at < triggered_at;
-        let command = cloud_code_model::command::parse(&comment.body).is_some();
-        if comment.by_bot || !in_time || command {
-            continue;
-        }
-        if app.forge.permission(&run.repository, &comment.author).await?.may_start() {
-            trusted.push(comment);
-        }
-    }
-    Ok(trusted)
-}
-
-fn one_line(text: &str, max_chars: usize) -> String {
-    let line = cloud_code_model::untrusted::visible(text, 1000).replace(['\n', '\t'], " ");
-    line.chars().take(max_chars).collect()
 }

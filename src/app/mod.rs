@@ -7,14 +7,18 @@
 pub mod cancel;
 pub mod effects;
 mod error;
+pub mod groups;
+mod handover;
 pub mod intake;
 pub mod launch;
+mod network;
 mod prompt;
 pub mod publish;
 mod render;
 pub mod report;
 pub mod settings;
 pub mod sweep;
+mod tasking;
 pub mod tell;
 pub mod update;
 pub mod watch;

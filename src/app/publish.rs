@@ -4,6 +4,7 @@ use super::{App, AppError, launch};
 use crate::comments;
 use crate::ports::{Artifact, ArtifactError, Change, PullSpec, RemoteAccess, WorkspaceError};
 use cloud_code_model::ids::AttemptId;
+use cloud_code_model::policy::ChangePolicy;
 use cloud_code_model::run::{Attempt, AttemptState, Conclusion, Input, Origin, Publication, Run};
 
 /// Checks the attempt's change as a stranger's, pushes it and opens or renews the pull request. Every part finds what an
@@ -15,6 +16,9 @@ pub async fn publish(app: &App, run: &Run, id: &AttemptId) -> Result<Option<Inpu
     let Some(attempt) = run.attempt(id).filter(|attempt| attempt.state == AttemptState::Publishing) else {
         return Ok(None);
     };
+    if let Some(picked) = &attempt.picked {
+        return pick(app, run, id, picked).await;
+    }
     let (job, number) = (id.job.clone(), id.number);
     let refused = |reason: String, pushed| Input::PublishRefused {
         job: id.job.clone(),
@@ -39,6 +43,10 @@ pub async fn publish(app: &App, run: &Run, id: &AttemptId) -> Result<Option<Inpu
         diffstat: (change.files.len() as u64, change.insertions, change.deletions),
         commits: change.commits.len() as u64,
     };
+    let own = run.job(&job);
+    if !own.is_some_and(|job| run.opens_pull(job) && run.may_write(job, "pull-requests")) {
+        return Ok(Some(Input::Published { job, attempt: number, publication }));
+    }
     let spec = pull_spec(app, run, attempt, origin, &change);
     match app.forge.put_pull(&run.repository, &spec).await.map_err(AppError::from) {
         Ok(pull) => {
@@ -48,6 +56,40 @@ pub async fn publish(app: &App, run: &Run, id: &AttemptId) -> Result<Option<Inpu
         Err(error) if for_good(&error) => {
             let reason = format!("the change was pushed, but its pull request could not be opened: {error}");
             Ok(Some(refused(reason, Some(publication))))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a pull request of the candidate that a judge has picked.
+async fn pick(app: &App, run: &Run, id: &AttemptId, picked: &str) -> Result<Option<Input>, AppError> {
+    let (job, attempt) = (id.job.clone(), id.number);
+    let candidate = run.job(picked).and_then(|job| job.attempt());
+    let Some((candidate, publication, origin)) = candidate
+        .and_then(|candidate| Some((candidate, candidate.publication.clone()?, candidate.origin.as_ref()?)))
+    else {
+        let reason = format!("the picked candidate `{picked}` is not there any more");
+        return Ok(Some(Input::PublishRefused { job, attempt, reason, pushed: None }));
+    };
+    let change = Change {
+        base: publication.base.clone(),
+        head: publication.sha.clone(),
+        commits: Vec::new(),
+        files: Vec::new(),
+        insertions: publication.diffstat.1,
+        deletions: publication.diffstat.2,
+        diffstat: String::new(),
+    };
+    let spec = pull_spec(app, run, candidate, origin, &change);
+    let spec = PullSpec { head: publication.branch.clone(), ..spec };
+    match app.forge.put_pull(&run.repository, &spec).await.map_err(AppError::from) {
+        Ok(pull) => {
+            let publication = Publication { pull: Some(pull), ..publication };
+            Ok(Some(Input::Published { job, attempt, publication }))
+        }
+        Err(error) if for_good(&error) => {
+            let reason = format!("the pull request of the picked candidate could not be opened: {error}");
+            Ok(Some(Input::PublishRefused { job, attempt, reason, pushed: Some(publication) }))
         }
         Err(error) => Err(error),
     }
@@ -77,7 +119,7 @@ async fn push(app: &App, run: &Run, id: &AttemptId, origin: &Origin) -> Result<O
     let secrets: Vec<_> =
         launch::environment(app, run, job).await?.1.into_iter().map(|(_, value)| value).collect();
     let read = app.forge.remote(&run.repository, RemoteAccess::Read).await?;
-    let policy = &app.settings.policy;
+    let policy = &ChangePolicy { closes: Some(run.subject.number), ..app.settings.policy.clone() };
     let examined =
         app.workspaces.examine(id, &read, &origin.base, &origin.branch, bundle, policy, &secrets).await?;
     let Some(change) = examined else { return Ok(None) };

@@ -1,12 +1,7 @@
 //! Expressions in a workflow's texts, evaluated with what is known before the job starts.
 
 use cloud_code_model::expression::template::Template;
-use cloud_code_model::expression::{Contexts, JobStatus, Value};
-
-/// The contexts of a run.
-pub(super) fn contexts(github: &serde_json::Value) -> Contexts {
-    Contexts::new().with("github", Value::from(github))
-}
+use cloud_code_model::expression::{Contexts, JobStatus};
 
 /// Renders one text; an error names the text's place.
 pub(super) fn text(text: &str, contexts: &Contexts, at: &str) -> Result<String, String> {

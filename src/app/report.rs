@@ -1,18 +1,23 @@
 //! Reading what an attempt reports: data from a stranger, made into what the engine and people need.
 
-use super::{App, AppError, launch};
+use super::{App, AppError, launch, network};
 use crate::ports::{Artifact, ArtifactError};
 use cloud_code_model::ids::AttemptId;
 use cloud_code_model::mask::Masker;
 use cloud_code_model::run::{Conclusion, Input, ReportSummary, Run, StepSummary, Usage};
 use cloud_code_model::task::{self, Report};
 use cloud_code_model::untrusted::visible;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// Bytes of a report at most.
 const MAX_REPORT: u64 = 1024 * 1024;
 const MAX_SUMMARY: usize = 8_000;
 const MAX_MESSAGE: usize = 2_000;
 const MAX_STEPS: usize = 200;
+/// Characters of one output of a job, and bytes of all of them: they are stored with the run.
+const MAX_OUTPUT: usize = 32_000;
+const MAX_OUTPUTS: usize = 64_000;
 
 /// Reads the attempt's report as an input for the engine; `None` while there is none.
 ///
@@ -37,11 +42,14 @@ pub async fn read(app: &App, run: &Run, attempt: &AttemptId) -> Result<Option<In
         return Ok(None);
     }
     let masker = masker(app, run, attempt).await?;
-    Ok(Some(Input::Reported {
-        job: attempt.job.clone(),
-        attempt: attempt.number,
-        report: summarise(&report, &masker),
-    }))
+    let mut summary = summarise(&report, &masker);
+    if let Some(job) = run.job(&attempt.job).filter(|_| summary.conclusion.is_some()) {
+        match run.outputs(job, steps(&report)) {
+            Ok(outputs) => summary.job_outputs = bounded(outputs, &masker),
+            Err(error) => summary.outputs_error = Some(clean(&masker, &error, MAX_MESSAGE)),
+        }
+    }
+    Ok(Some(Input::Reported { job: attempt.job.clone(), attempt: attempt.number, report: summary }))
 }
 
 /// Masks what was given to the attempt. The agent masks too; the container can't be relied upon for it.
@@ -51,8 +59,38 @@ async fn masker(app: &App, run: &Run, attempt: &AttemptId) -> Result<Masker, App
     Ok(Masker::new(secrets.into_iter().map(|(_, value)| value.reveal().to_owned())))
 }
 
+fn clean(masker: &Masker, text: &str, max: usize) -> String {
+    visible(&masker.mask_str(text), max)
+}
+
+/// The context `steps`, as the job's outputs see it.
+fn steps(report: &Report) -> Value {
+    let mut steps = Map::new();
+    for step in report.tasks.iter().flat_map(|task| &task.steps) {
+        let conclusion = step.conclusion.as_ref().map(name).unwrap_or_default();
+        let outcome = json!({ "outputs": step.outputs, "outcome": conclusion, "conclusion": conclusion });
+        steps.insert(step.id.clone(), outcome);
+    }
+    Value::Object(steps)
+}
+
+/// The outputs, masked, each and all together within bounds: a value that is too long is cut, where the sum is, the rest is left out.
+fn bounded(outputs: BTreeMap<String, String>, masker: &Masker) -> BTreeMap<String, String> {
+    let mut left = MAX_OUTPUTS;
+    let mut kept = BTreeMap::new();
+    for (name, value) in outputs {
+        let masked = masker.mask_str(&value);
+        let value: String = masked.chars().take(MAX_OUTPUT).collect();
+        if value.len() <= left {
+            left -= value.len();
+            kept.insert(name, value);
+        }
+    }
+    kept
+}
+
 fn summarise(report: &Report, masker: &Masker) -> ReportSummary {
-    let clean = |text: &str, max: usize| visible(&masker.mask_str(text), max);
+    let clean = |text: &str, max: usize| clean(masker, text, max);
     let steps = report.tasks.iter().flat_map(|task| &task.steps);
     let mut usage = Usage::default();
     for step in steps.clone() {
@@ -88,10 +126,13 @@ fn summarise(report: &Report, masker: &Masker) -> ReportSummary {
             .iter()
             .any(|task| task.changes.as_ref().is_some_and(|changes| changes.bundle.is_some())),
         salvaged: report.salvaged,
+        blocked_hosts: network::blocked_hosts(&report.blocked_hosts, masker),
         outputs: outputs
-            .filter(|(name, _)| matches!(name.as_str(), "pr-title" | "pr-body"))
+            .filter(|(name, _)| matches!(name.as_str(), "pr-title" | "pr-body" | "pick"))
             .map(|(name, value)| (name.clone(), clean(value, MAX_SUMMARY)))
             .collect(),
+        job_outputs: BTreeMap::new(),
+        outputs_error: None,
     }
 }
 

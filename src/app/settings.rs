@@ -1,6 +1,7 @@
 //! What the operator chose, as the use cases need it.
 
 use crate::ports::Limits;
+use cloud_code_model::network::{AllowList, Mode};
 use cloud_code_model::policy::ChangePolicy;
 use cloud_code_model::run::Timing;
 use std::collections::BTreeMap;
@@ -37,6 +38,10 @@ pub struct Settings {
     pub silence_minutes: f64,
     /// Environment of the server that is handed to CLIs which ask for it by name: settings and secrets.
     pub agent_env: BTreeMap<String, String>,
+    /// The way out of jobs that do not say, on runners that can confine.
+    pub network: Mode,
+    /// What restricted jobs may reach, whatever their workflows add.
+    pub network_allow: AllowList,
     /// How often a launch is tried while the runner can't be reached.
     pub launch_tries: u32,
     /// How often a running attempt is looked at, after a first while in which that is more often.
@@ -77,6 +82,8 @@ impl Default for Settings {
             budget_usd: None,
             silence_minutes: 10.0,
             agent_env: BTreeMap::new(),
+            network: Mode::default(),
+            network_allow: AllowList::default(),
             launch_tries: 6,
             watch_interval: Duration::from_millis(600),
             state_labels: true,

@@ -11,6 +11,9 @@ use cloud_code_model::run::{Check, Conclusion, Input, Run, RunStatus};
 /// # Errors
 /// When the forge does not answer: try again.
 pub async fn tell(app: &App, run: &Run) -> Result<Option<Input>, AppError> {
+    if run.subject.number == 0 {
+        return Ok(None);
+    }
     let marker = comments::run_marker(&run.id);
     let body = comments::run_comment(run, app.settings.public_url.as_deref());
     let number = run.subject.number;
@@ -32,9 +35,16 @@ pub async fn check(app: &App, run: &Run, id: &AttemptId) -> Result<Option<Input>
     else {
         return Ok(None);
     };
+    let job = run.job(&id.job);
+    if job.is_some_and(|job| !run.may_write(job, "checks")) {
+        return Ok(None);
+    }
     let conclusion = attempt.conclusion.unwrap_or(Conclusion::Failure);
     let spec = CheckSpec {
-        name: format!("cloud-code / {}", run.workflow.name),
+        name: match job.filter(|_| run.jobs.len() > 1) {
+            None => format!("cloud-code / {}", run.workflow.name),
+            Some(job) => format!("cloud-code / {} / {}", run.workflow.name, job.spec.name),
+        },
         sha: publication.sha.clone(),
         external_id: id.name(),
         conclusion: github_conclusion(conclusion).to_owned(),

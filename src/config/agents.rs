@@ -5,6 +5,7 @@ use super::{ConfigError, Environment};
 use crate::app::Settings;
 use crate::ports::Limits;
 use cloud_code_model::cli;
+use cloud_code_model::network::AllowList;
 use cloud_code_model::policy::ChangePolicy;
 use cloud_code_model::run::Timing;
 use std::time::Duration;
@@ -77,6 +78,7 @@ impl AgentsConfig {
             max_files: env.parsed("MAX_CHANGED_FILES", positive)?.unwrap_or(100),
             max_bytes: env.parsed("MAX_CHANGE_BYTES", positive)?.unwrap_or(4 << 20),
             protected: protected.collect::<Result<_, _>>()?,
+            closes: None,
         };
         let cli_names = cli::ALL
             .iter()
@@ -103,6 +105,8 @@ impl AgentsConfig {
             budget_usd: env.number("BUDGET_USD", 0.01..=1_000_000.0)?,
             silence_minutes: env.number("SILENCE_MINUTES", 0.01..=50_400.0)?.unwrap_or(10.0),
             agent_env: cli_names.filter_map(|name| Some(((*name).to_owned(), env.get(name)?))).collect(),
+            network: env.parsed("NETWORK", "`none`, `restricted` or `open`")?.unwrap_or_default(),
+            network_allow: network_allow(env)?,
             // Each look at a Fargate task is three requests that are paid for and counted.
             watch_interval: match runner {
                 RunnerKind::Ecs => Duration::from_secs(5),
@@ -123,6 +127,20 @@ impl AgentsConfig {
             settings,
         })
     }
+}
+
+/// Presets and patterns, and the hosts of the addresses that CLIs are given.
+fn network_allow(env: &Environment) -> Result<AllowList, ConfigError> {
+    let mut allow = AllowList::default();
+    allow
+        .add_operators(env.list("NETWORK_ALLOW"))
+        .map_err(|error| ConfigError { variable: "NETWORK_ALLOW", problem: error.to_string() })?;
+    let settings = cli::ALL.iter().flat_map(|cli| cli.settings);
+    for url in settings.filter(|name| name.ends_with("_BASE_URL")).filter_map(|name| env.get(name)) {
+        allow.add_url(&url);
+    }
+    allow.dedup();
+    Ok(allow)
 }
 
 /// A folder or file as [`ChangePolicy::protected`] has it. One that no path of a repository can lie in would protect nothing.

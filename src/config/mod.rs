@@ -256,6 +256,8 @@ mod tests {
             ("PROTECTED_PATHS", "src/,/", "is no folder of a repository"),
             ("PROTECTED_PATHS", "*.yml", "patterns"),
             ("PROTECTED_PATHS", "a/../b", "is no folder of a repository"),
+            ("NETWORK", "closed", "`none`, `restricted` or `open`"),
+            ("NETWORK_ALLOW", "pypi,https://x", "`https://x` names no host"),
         ] {
             let error = read(&[(variable, value)]).unwrap_err();
             assert_eq!(error.variable, variable, "{value}: {error}");

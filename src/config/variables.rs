@@ -109,6 +109,16 @@ pub const VARIABLES: &[Variable] = &[
         "DOCKER_EXTRA_HOSTS",
         "Comma-separated NAME:ADDRESS for agent containers, e.g. host.docker.internal:host-gateway.",
     ),
+    plain(
+        "NETWORK",
+        "restricted",
+        "The network of jobs that do not say, in Docker: `none`, `restricted` (a proxy lets through what is allowed) or `open`.",
+    ),
+    plain(
+        "NETWORK_ALLOW",
+        "llm,registries",
+        "Comma-separated hosts that restricted jobs may reach: presets (docs/network.md), HOST, *.HOST, HOST:PORT. The hosts of *_BASE_URL are allowed by themselves.",
+    ),
     unset("CONCURRENCY", "Jobs that run at once. Default: the number of cores."),
     plain(
         "AGENT_IMAGE_PREFIX",
@@ -132,7 +142,7 @@ pub const VARIABLES: &[Variable] = &[
     plain("MAX_CHANGE_BYTES", "4194304", "Bytes that a change may have as a git bundle."),
     plain(
         "PROTECTED_PATHS",
-        ".github/workflows/,.cloud-code/",
+        ".github/workflows/,.github/actions/,.cloud-code/",
         "Comma-separated folders that a change may not touch.",
     ),
     unset("ALLOWED_BOTS", "Comma-separated logins of bots that may start runs."),

@@ -1,11 +1,12 @@
 //! How the parts are, and cancelling: what the HTTP room asks of the use cases.
 
-use crate::app::cancel::{self, Cancelled};
+use crate::app::cancel::{self, Acted, Cancelled};
 use crate::app::{App, AppError};
-use crate::http::{Cancel, CancelOutcome, Health, PartHealth};
+use crate::http::{ActOutcome, Action, Cancel, CancelOutcome, Health, PartHealth};
 use crate::ports::{Lane, StoreError};
 use async_trait::async_trait;
 use cloud_code_model::ids::RunId;
+use cloud_code_model::run::Rerun;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +45,25 @@ async fn part<E: Display>(name: &str, look: impl Future<Output = Result<String, 
 
 #[async_trait]
 impl Cancel for AppHealth {
+    async fn act(&self, run: &RunId, action: Action, by: &str) -> Result<ActOutcome, StoreError> {
+        let app = &self.0;
+        let acted = match &action {
+            Action::CancelJob { job } => cancel::cancel_job(app, run, job, by).await,
+            Action::Approve { job } => cancel::review(app, run, job, by, true).await,
+            Action::Reject { job } => cancel::review(app, run, job, by, false).await,
+            Action::Rerun { all } => {
+                cancel::rerun(app, run, if *all { Rerun::All } else { Rerun::Failed }, by).await
+            }
+        };
+        match acted {
+            Ok(Acted::Done) => Ok(ActOutcome::Done),
+            Ok(Acted::Refused(why)) => Ok(ActOutcome::Refused(why)),
+            Ok(Acted::NotFound) => Ok(ActOutcome::NotFound),
+            Err(AppError::Store(error)) => Err(error),
+            Err(other) => Err(StoreError::Unavailable(other.to_string())),
+        }
+    }
+
     async fn cancel(&self, run: &RunId, by: &str) -> Result<CancelOutcome, StoreError> {
         match cancel::cancel(&self.0, run, by).await {
             Ok(Cancelled::Accepted) => Ok(CancelOutcome::Accepted),

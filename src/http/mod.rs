@@ -15,7 +15,9 @@ mod strict_json;
 mod webhook;
 
 pub use api::openapi;
-pub use state::{Cancel, CancelOutcome, Health, HttpParts, HttpState, PartHealth, StateError};
+pub use state::{
+    ActOutcome, Action, Cancel, CancelOutcome, Health, HttpParts, HttpState, PartHealth, StateError,
+};
 
 use crate::ports::{Clock, Queue, SecretText};
 use axum::Router;

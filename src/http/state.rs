@@ -42,9 +42,48 @@ pub enum CancelOutcome {
     NotFound,
 }
 
-/// Ends runs.
+/// What else may be wished of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// End one job.
+    CancelJob {
+        /// Its key.
+        job: String,
+    },
+    /// Let a job pass its environment.
+    Approve {
+        /// Its key.
+        job: String,
+    },
+    /// Do not let a job pass its environment.
+    Reject {
+        /// Its key.
+        job: String,
+    },
+    /// Run again what is over.
+    Rerun {
+        /// All of it; else only what failed and what needs that.
+        all: bool,
+    },
+}
+
+/// What became of such a wish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ActOutcome {
+    /// It is done.
+    Done,
+    /// It can't be done; why, for people.
+    Refused(String),
+    /// There is no such run.
+    NotFound,
+}
+
+/// Ends runs, and does what else people want of them.
 #[async_trait]
 pub trait Cancel: Send + Sync {
+    /// Does something to a run on the wish of `by`.
+    async fn act(&self, run: &RunId, action: Action, by: &str) -> Result<ActOutcome, StoreError>;
+
     /// Records the wish of `by` to end a run.
     async fn cancel(&self, run: &RunId, by: &str) -> Result<CancelOutcome, StoreError>;
 }

@@ -180,6 +180,9 @@ pub trait Forge: Send + Sync {
     /// The workflow files of the default branch: `.cloud-code/*.yml` and `*.yaml`, without our own task files, sorted.
     async fn workflows(&self, repository: &Repository) -> Result<Vec<WorkflowFile>, ForgeError>;
 
+    /// The text of a file of the default branch, for what workflows bring in; `None` where there is no such file, or one that is too large.
+    async fn file(&self, repository: &Repository, path: &str) -> Result<Option<String>, ForgeError>;
+
     /// Where git reaches the repository, with a token minted now and narrowed to it.
     async fn remote(&self, repository: &Repository, access: RemoteAccess) -> Result<Remote, ForgeError>;
 

@@ -20,7 +20,7 @@ pub use forge::{
     WorkflowFile,
 };
 pub use queue::{DeadLetter, Depth, Lane, Leased, Pushed, Queue, QueueError, Receipt};
-pub use runner::{ContainerStatus, Fetch, Launch, Limits, Listed, Runner, RunnerError};
+pub use runner::{ContainerStatus, Fetch, Launch, Limits, Listed, Network, Runner, RunnerError};
 pub use secrets::{Scope, SecretError, SecretName, SecretStore, SecretText};
 pub use store::{Decision, Page, RunFilter, RunSummary, Saved, Store, StoreError, Stored};
 pub use workspaces::{Change, ChangedFile, Checkout, PreparedWorkspace, Remote, WorkspaceError, Workspaces};

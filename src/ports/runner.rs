@@ -4,6 +4,7 @@ use super::secrets::SecretText;
 use super::workspaces::Remote;
 use async_trait::async_trait;
 use cloud_code_model::ids::AttemptId;
+use cloud_code_model::network::AllowList;
 use jiff::Timestamp;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,6 +26,18 @@ impl Default for Limits {
     fn default() -> Self {
         Self { memory_bytes: 4 << 30, cpus: 2.0, pids: 1024, tmpfs_bytes: 1 << 30 }
     }
+}
+
+/// Which way out a container has.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Network {
+    /// None at all.
+    None,
+    /// To what the list names, by a proxy that finds out what was refused.
+    Restricted(AllowList),
+    /// Whatever the runner's network reaches.
+    #[default]
+    Open,
 }
 
 /// What an attempt checks out for itself.
@@ -57,6 +70,8 @@ pub struct Launch {
     pub secrets: Vec<(String, SecretText)>,
     /// What it may take.
     pub limits: Limits,
+    /// Its way out. Runners that do not confine are only ever asked for [`Network::Open`].
+    pub network: Network,
 }
 
 /// How a container stands.
@@ -122,6 +137,11 @@ impl RunnerError {
 pub trait Runner: Send + Sync {
     /// `docker`, `process`, `ecs`.
     fn name(&self) -> &'static str;
+
+    /// Whether it can keep a container from the network.
+    fn confines(&self) -> bool {
+        false
+    }
 
     /// Starts the attempt, or finds that it has been started, also when it has ended since. Returns what the runner calls it.
     async fn launch(&self, launch: &Launch) -> Result<String, RunnerError>;

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use cloud_code_model::ids::RunId;
-use cloud_code_model::run::{Conclusion, Run, RunStatus};
+use cloud_code_model::run::{Conclusion, Group, Run, RunStatus};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -140,8 +140,19 @@ pub trait Store: Send + Sync {
     /// Runs whose [`Run::due_at`] is not after `now`, longest due first, without reading all runs.
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<RunId>, StoreError>;
 
-    /// Runs of a group that are not over, oldest first (by creation, then id).
-    async fn active_in_group(&self, repository: &str, group: &str) -> Result<Vec<RunId>, StoreError>;
+    /// A concurrency group of a repository (`owner/name`) and its version; an empty one at version 0 where it was never saved. Reads what was
+    /// saved last (a strongly consistent read): who enters is let in by it.
+    async fn group(&self, repository: &str, name: &str) -> Result<(Group, u64), StoreError>;
+
+    /// Stores a group that was read at `version`; says whether nobody was faster. A group is never removed, also when it is empty: a version
+    /// must not come back.
+    async fn save_group(
+        &self,
+        repository: &str,
+        name: &str,
+        group: &Group,
+        version: u64,
+    ) -> Result<bool, StoreError>;
 
     /// Runs on one issue or pull request that are not over, oldest first (by creation, then id).
     async fn active_on(&self, repository: &str, subject: u64) -> Result<Vec<RunId>, StoreError>;

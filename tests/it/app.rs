@@ -14,7 +14,7 @@ use cloud_code::ports::{
 use cloud_code_model::ids::{AttemptId, RunId};
 use cloud_code_model::policy::ChangePolicy;
 use cloud_code_model::run::{
-    Conclusion, Input, NewRun, Repository, Run, Subject, Timing, Trigger, WorkflowRef, step,
+    Conclusion, Group, Input, NewRun, Repository, Run, Subject, Timing, Trigger, WorkflowRef, step,
 };
 use cloud_code_model::workflow;
 use jiff::{SignedDuration, Timestamp};
@@ -36,7 +36,7 @@ impl Workspaces for Names {
         if let Some(store) = store {
             let Stored { mut run, version } = store.load(&checkout.attempt.run).await.unwrap().unwrap();
             let now = run.created_at;
-            step(&mut run, Input::Cancel { by: "ann".to_owned(), replaced_by: None }, now);
+            step(&mut run, Input::Cancel { by: "ann".to_owned(), replaced_by: None, force: false }, now);
             store.save(&run, version).await.unwrap();
         }
         Ok(PreparedWorkspace {
@@ -110,8 +110,17 @@ impl Store for Fragile {
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<RunId>, StoreError> {
         self.inner.due(now, limit).await
     }
-    async fn active_in_group(&self, repository: &str, group: &str) -> Result<Vec<RunId>, StoreError> {
-        self.inner.active_in_group(repository, group).await
+    async fn group(&self, repository: &str, name: &str) -> Result<(Group, u64), StoreError> {
+        self.inner.group(repository, name).await
+    }
+    async fn save_group(
+        &self,
+        repository: &str,
+        name: &str,
+        group: &Group,
+        version: u64,
+    ) -> Result<bool, StoreError> {
+        self.inner.save_group(repository, name, group, version).await
     }
     async fn active_on(&self, repository: &str, subject: u64) -> Result<Vec<RunId>, StoreError> {
         self.inner.active_on(repository, subject).await
@@ -186,11 +195,12 @@ impl World {
                 action: "labeled".into(),
                 actor: "ann".into(),
             },
-            group: Some("g".to_owned()),
+            concurrency: None,
             branch: "cloud-code/issue-7".into(),
             context: serde_json::json!({}),
             timing: Timing::default(),
-            jobs: workflow::implement().jobs,
+            inputs: serde_json::Value::Null,
+            plan: workflow::implement().plan,
         };
         let run = Run::new(new, self.clock.now());
         self.store.create(&run, delivery).await.unwrap();
@@ -252,24 +262,6 @@ async fn one_run_that_cannot_be_read_does_not_keep_the_others_from_ending() {
     let late = world.run("c").await;
     intake::handle(&world.app, &world.cancel_command()).await.unwrap();
     assert_eq!(world.stored(&late).await.conclusion, Some(Conclusion::Cancelled));
-}
-
-#[tokio::test]
-async fn a_run_that_is_being_cancelled_ends_no_other_of_its_group() {
-    let world = World::new();
-    let (old, new) = (world.run("a").await, world.run("b").await);
-    let Stored { mut run, version } = world.store.load(&old.id).await.unwrap().unwrap();
-    let launched = Input::Launched { job: "implement".into(), attempt: 1, handle: "c".into() };
-    step(&mut run, launched, world.clock.now());
-    step(&mut run, Input::Cancel { by: "ann".into(), replaced_by: None }, world.clock.now());
-    world.store.save(&run, version).await.unwrap();
-    cancel::settle_group(&world.app, &new, false).await.unwrap();
-    assert_eq!(world.stored(&new).await.cancel, None);
-    // Of those that are not, the oldest stays.
-    let third = world.run("c").await;
-    cancel::settle_group(&world.app, &third, false).await.unwrap();
-    assert_eq!(world.stored(&new).await.cancel, None);
-    assert!(world.stored(&third).await.cancel.is_some());
 }
 
 #[tokio::test]

@@ -32,8 +32,14 @@ pub(super) async fn run(state: &mut TaskState<'_>, settings: &Settings, step: &A
         Err(error) => return StepResult::failure(error),
     };
     let mut series = Series { cli, variables, step, settings, spent: Spent::default() };
-    let mut session = match &step.session {
-        Some(id) => Session::Resume(id.clone()),
+    let mut session = match step.session.as_deref() {
+        Some("new") => new_session(),
+        Some(id) => Session::Resume(id.to_owned()),
+        // A task that was appended goes on with the conversation of the one before it.
+        None if state.index > 0 => {
+            let last = state.agent.sessions.borrow().get(&step.cli).cloned();
+            last.map_or_else(new_session, Session::Resume)
+        }
         None => new_session(),
     };
     let mut prompt = step.prompt.as_str();
@@ -301,6 +307,7 @@ impl Series<'_> {
                 .insert("summary".to_owned(), crate::journal::shorten(summary, crate::files::MAX_SUMMARY));
         }
         if let Some(session) = &session {
+            state.agent.sessions.borrow_mut().insert(self.step.cli.clone(), session.clone());
             result.outputs.insert("session".to_owned(), session.clone());
         }
         report(state, self.settings.number, |step| step.usage = usage);

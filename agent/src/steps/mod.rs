@@ -1,10 +1,14 @@
 //! One step: whether it runs, with what, and what came of it.
 
 mod agent;
+mod commands;
+mod composite;
 mod run;
 mod sink;
 
-use cloud_code_model::task::{Dynamic, Status, Step, StepConclusion, StepKind, StepReport, Usage};
+use cloud_code_model::task::{
+    Annotation, Dynamic, Status, Step, StepConclusion, StepKind, StepReport, Usage,
+};
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use tokio::time::{Duration, Instant};
@@ -29,6 +33,7 @@ pub(crate) struct StepResult {
     pub(crate) summary: Option<String>,
     pub(crate) outputs: IndexMap<String, String>,
     pub(crate) error: Option<String>,
+    pub(crate) annotations: Vec<Annotation>,
 }
 
 impl StepResult {
@@ -42,6 +47,7 @@ impl StepResult {
             summary: None,
             outputs: IndexMap::new(),
             error: None,
+            annotations: Vec::new(),
         }
     }
 
@@ -117,14 +123,9 @@ async fn perform(
     *title = resolved.title();
     state.agent.journal.say(&format!("##[group]{title}"));
     *forgiven = resolved.continue_on_error == Some(Dynamic::Value(true));
-    let mut result = match resolved.kind() {
-        Err(error) => StepResult::failure(error.to_string()),
-        Ok(StepKind::Checkout) => {
-            state.agent.journal.log("the workspace is checked out already");
-            StepResult::new(StepConclusion::Success)
-        }
-        Ok(StepKind::Run(script)) => run::run(state, &settings, &script).await,
-        Ok(StepKind::Agent(agent)) => agent::run(state, &settings, &agent).await,
+    let mut result = match &resolved.action {
+        Some(action) => composite::run(state, &settings, &resolved, action).await,
+        None => plain(state, &settings, &resolved).await,
     };
     let taken = settings.files.answers().and_then(|answers| state.take(answers, &mut result));
     if let Err(error) = taken {
@@ -136,12 +137,29 @@ async fn perform(
     result
 }
 
+async fn plain(state: &mut TaskState<'_>, settings: &Settings, resolved: &Step) -> StepResult {
+    match resolved.kind() {
+        Err(error) => StepResult::failure(error.to_string()),
+        Ok(StepKind::Checkout) => {
+            state.agent.journal.log("the workspace is checked out already");
+            StepResult::new(StepConclusion::Success)
+        }
+        Ok(StepKind::Run(script)) => run::run(state, settings, &script).await,
+        Ok(StepKind::Agent(agent)) => agent::run(state, settings, &agent).await,
+    }
+}
+
 /// Replaces expressions and makes the step's files.
-fn prepare(state: &TaskState<'_>, number: usize, step: &Step) -> Result<(Step, Settings), String> {
+fn prepare(state: &mut TaskState<'_>, number: usize, step: &Step) -> Result<(Step, Settings), String> {
     let mut scope = state.scope();
     let mut variables = state.variables(&mut scope, step)?;
-    let resolved = scope.resolve(step)?;
-    let folder = state.agent.temporary.path().join(format!("{}-{}", state.index, number));
+    let mut resolved = scope.resolve(step)?;
+    if resolved.action.is_some() {
+        resolved.env = scope.variables(&step.env)?;
+    }
+    // Several steps of an action share a number.
+    state.begun += 1;
+    let folder = state.agent.temporary.path().join(format!("{}-{}-{}", state.index, number, state.begun));
     let files = std::fs::create_dir(&folder)
         .and_then(|()| StepFiles::create(folder))
         .map_err(|error| format!("the step's files cannot be made: {error}"))?;
@@ -172,7 +190,8 @@ pub(crate) fn report(state: &TaskState<'_>, number: usize, change: impl FnOnce(&
 
 /// Puts a step's end into the report, within the bounds that the server sets.
 fn complete(state: &TaskState<'_>, number: usize, title: String, result: StepResult) {
-    let StepResult { conclusion, exit_code, usage, turns, session, summary, outputs, error } = result;
+    let StepResult { conclusion, exit_code, usage, turns, session, summary, outputs, error, annotations } =
+        result;
     let clean = |text: String, most: usize| shorten(&text.replace('\0', ""), most);
     state.report(|task| {
         task.outputs.extend(outputs.iter().map(|(name, value)| (name.clone(), value.clone())));
@@ -188,6 +207,7 @@ fn complete(state: &TaskState<'_>, number: usize, title: String, result: StepRes
             step.summary = summary.map(|summary| clean(summary, crate::files::MAX_SUMMARY));
             step.outputs = outputs;
             step.error = error.map(|error| clean(error, MAX_ERROR));
+            step.annotations = annotations;
         }
     });
 }

@@ -3,13 +3,14 @@
 use std::path::{Component, Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
-use cloud_code_model::task::{RunStep, StepConclusion};
+use cloud_code_model::task::{Annotation, RunStep, StepConclusion};
 use tokio::process::Command;
 
+use super::commands::Commands;
 use super::{Settings, StepResult};
 use crate::environment::{Variables, find_program};
 use crate::journal::{Journal, LogStream};
-use crate::lines::{Lines, Piece};
+use crate::lines::Lines;
 use crate::process::{self, Sink, Verdict};
 use crate::task::TaskState;
 
@@ -25,7 +26,7 @@ pub(super) async fn run(state: &mut TaskState<'_>, settings: &Settings, step: &R
     let agent = state.agent;
     let mut sink = RunSink::new(&agent.journal);
     let ended = process::run(command, settings.limits, agent.config.graces, &agent.stop, &mut sink).await;
-    sink.close();
+    let annotations = sink.close();
     let ended = match ended {
         Ok(ended) => ended,
         Err(error) => return StepResult::failure(format!("the shell cannot be started: {error}")),
@@ -40,7 +41,7 @@ pub(super) async fn run(state: &mut TaskState<'_>, settings: &Settings, step: &R
         None if code == 0 => (StepConclusion::Success, None),
         None => (StepConclusion::Failure, Some(crate::cli::tell_exit(code))),
     };
-    StepResult { exit_code: Some(code), error, ..StepResult::new(conclusion) }
+    StepResult { exit_code: Some(code), error, annotations, ..StepResult::new(conclusion) }
 }
 
 /// The exit code as a shell gives it: 128 + N for signal N.
@@ -105,52 +106,41 @@ fn shell(name: Option<&str>, variables: &Variables) -> Result<(PathBuf, Vec<Stri
     Ok((program, args.split_whitespace().map(str::to_owned).collect(), extension))
 }
 
-/// Logs what a script says, and heeds `::add-mask::`.
+/// Logs what a script says, and heeds its workflow commands.
 struct RunSink<'a> {
-    journal: &'a Journal,
     out: (Lines, LogStream),
     err: (Lines, LogStream),
+    commands: Commands<'a>,
 }
 
 impl<'a> RunSink<'a> {
     fn new(journal: &'a Journal) -> RunSink<'a> {
         let stream = || (Lines::new(MAX_LINE), journal.stream());
-        RunSink { journal, out: stream(), err: stream() }
+        RunSink { out: stream(), err: stream(), commands: Commands::new(journal) }
     }
 
-    fn close(&mut self) {
+    /// The streams are over; gives the remarks.
+    fn close(&mut self) -> Vec<Annotation> {
         for (lines, stream) in [&mut self.out, &mut self.err] {
-            lines.finish(|piece| take(self.journal, stream, &piece));
-            stream.close(self.journal);
+            lines.finish(|piece| self.commands.take(stream, &piece));
+            stream.close(self.commands.journal);
         }
+        self.commands.close()
     }
 }
 
-fn push(journal: &Journal, (lines, stream): &mut (Lines, LogStream), bytes: &[u8]) {
-    lines.push(bytes, |piece| take(journal, stream, &piece));
-    stream.flush(journal);
-}
-
-fn take(journal: &Journal, stream: &mut LogStream, piece: &Piece<'_>) {
-    if piece.first && piece.end {
-        let secret = piece.bytes.strip_prefix(b"::add-mask::").and_then(|secret| str::from_utf8(secret).ok());
-        if let Some(secret) = secret.map(str::trim_end) {
-            if !secret.is_empty() {
-                journal.add_secret(secret);
-            }
-            return;
-        }
-    }
-    stream.piece(journal, piece);
+fn push(commands: &mut Commands<'_>, (lines, stream): &mut (Lines, LogStream), bytes: &[u8]) {
+    lines.push(bytes, |piece| commands.take(stream, &piece));
+    stream.flush(commands.journal);
 }
 
 impl Sink for RunSink<'_> {
     fn stdout(&mut self, bytes: &[u8]) -> Verdict {
-        push(self.journal, &mut self.out, bytes);
+        push(&mut self.commands, &mut self.out, bytes);
         Verdict::Continue
     }
 
     fn stderr(&mut self, bytes: &[u8]) {
-        push(self.journal, &mut self.err, bytes);
+        push(&mut self.commands, &mut self.err, bytes);
     }
 }

@@ -146,3 +146,105 @@ fn a_report_that_cannot_be_written_is_exit_code_1() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("the report cannot be written"));
 }
+
+/// A warm agent goes on with its conversation, and ends by itself when nothing comes.
+#[test]
+fn a_warm_agent_keeps_its_session_and_ends_when_it_is_idle() {
+    let lab = Lab::new().env("CLOUD_CODE_HEARTBEAT_SECONDS", "0.02");
+    let agent = |more: &str, session: &str| {
+        format!(
+            "- {{ uses: agent, with: {{ cli: script, prompt: p{session}, command: 'echo $CLOUD_CODE_SESSION >> ../sessions; \
+             echo {{\\\"type\\\":\\\"session\\\",\\\"id\\\":\\\"$CLOUD_CODE_SESSION\\\"}}{more}' }} }}"
+        )
+    };
+    let one = lab.tasking(&agent("; mv ../second.yaml .cloud-code/tasking.yaml", ""), "");
+    let tasks = |id: &str, session: &str| {
+        let text = lab.tasking(&agent("", session), "");
+        text.split_once("tasks:\n").unwrap().1.replace("id: t1", &format!("id: {id}"))
+    };
+    let second = format!("{one}{}{}idle-minutes: 0.005\n", tasks("t2", ""), tasks("t3", ", session: new"));
+    fs::write(lab.beside("second.yaml"), format!("{second}closed: false\n")).unwrap();
+    lab.write_tasking(&format!("{one}closed: false\n"));
+    let left = lab.wait(lab.start());
+    left.expect(Conclusion::NoChanges);
+    assert_eq!(left.report.tasks.len(), 3);
+    assert!(left.log.contains("no task came for a while"), "{}", left.log);
+    let sessions = fs::read_to_string(lab.beside("sessions")).unwrap();
+    let sessions: Vec<&str> = sessions.lines().collect();
+    assert!(sessions.len() == 3 && sessions[0] == sessions[1] && sessions[1] != sessions[2], "{sessions:?}");
+}
+
+/// On a pull request, what CLIs read as instructions is the default branch's, and no part of the change.
+#[test]
+fn instructions_are_the_default_branchs() {
+    let lab = Lab::new();
+    let git = |script: &str| {
+        let script = format!(
+            "export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b\n{script}"
+        );
+        let ran =
+            std::process::Command::new("sh").arg("-ec").arg(script).current_dir(lab.root()).output().unwrap();
+        assert!(ran.status.success(), "{ran:?}");
+    };
+    git("echo ours > AGENTS.md; echo ours > GEMINI.md; mkdir docs; echo ours > docs/CLAUDE.md; git add -A; git commit -qm trusted
+         git update-ref refs/remotes/origin/main HEAD
+         echo theirs > AGENTS.md; git rm -q GEMINI.md; mkdir .claude; echo theirs > .claude/settings.json; echo theirs > .env
+         rm docs/CLAUDE.md; ln -s ../README.md docs/CLAUDE.md; git add -A; git commit -qm theirs");
+    let head = lab.repository().head().unwrap().target().unwrap().to_string();
+    let steps = "- run: 'cat AGENTS.md GEMINI.md docs/CLAUDE.md > seen.txt; test ! -e .claude/settings.json; test ! -e .env; git status --porcelain > ../status; \
+                 git add -A; git commit -qm seen; echo more > more.txt; cat README.md > ../readme'";
+    let tasking = lab.tasking(steps, "restore-instructions: true").replace(&lab.base, &head);
+    lab.write_tasking(&tasking);
+    let left = lab.wait(lab.start());
+    left.expect(Conclusion::Success);
+    let changes = left.report.tasks[0].changes.as_ref().unwrap();
+    assert_eq!((changes.commits, changes.files), (2, 2), "{:?}", lab.files(&changes.head));
+    let root = lab.root();
+    assert_eq!(fs::read_to_string(root.join("seen.txt")).unwrap(), "ours\nours\nours\n");
+    assert_eq!(fs::read_to_string(lab.beside("status")).unwrap(), "?? seen.txt\n");
+    assert_eq!(fs::read_to_string(lab.beside("readme")).unwrap(), "hello\n", "no link was written through");
+    assert!(
+        left.log.contains(
+            "not part of the change: .claude/settings.json, .env, AGENTS.md, GEMINI.md, docs/CLAUDE.md"
+        ),
+        "{}",
+        left.log
+    );
+    let kept = lab.files(&changes.head);
+    assert!(
+        kept.contains(&".claude/settings.json".to_owned()) && !kept.contains(&"GEMINI.md".to_owned()),
+        "{kept:?}"
+    );
+}
+
+/// An old agent with a new server, and a new agent with an old server: what the other does not know is passed over, and what it
+/// does not say has a default.
+#[test]
+fn old_and_new_meet() {
+    // As the first release wrote it: no limits, no closed, no context.
+    let lab = Lab::new();
+    let old = format!(
+        "version: 1\nrun: r-1\njob: implement\nattempt: 1\ntasks:\n- id: t1\n  repository: {{ owner: acme, name: shop }}\n  base: {}\n  \
+         branch: b\n  steps:\n  - run: echo x > x.txt\n",
+        lab.base
+    );
+    lab.write_tasking(&old);
+    lab.wait(lab.start()).expect(Conclusion::Success);
+    // As a later one may write it, with fields of every kind that nobody knows yet.
+    let lab = Lab::new();
+    let new = lab.tasking(
+        "- { run: echo x > x.txt, uses-gpu: { kind: [1] } }",
+        "limits: { carbon-grams: 3 }\nreviewers: [ann]",
+    );
+    lab.write_tasking(&format!("{new}signature: abc\npriority: 7\n"));
+    let left = lab.wait(lab.start());
+    left.expect(Conclusion::Success);
+    // Its report, read by a server to which half of it is new, and by one to which half of it is missing.
+    let text = fs::read_to_string(lab.root().join(".cloud-code/reporting.yaml")).unwrap();
+    let later = format!("{text}energy-joules: 12\n")
+        .replace("conclusion: success", "conclusion: success\nmood: good");
+    cloud_code_model::task::Report::parse(later.as_bytes(), 1 << 20).unwrap();
+    let first = "version: 1\nrun: r-1\njob: implement\nattempt: 1\nsequence: 3\nat: 2026-11-23T01:02:03Z\nstatus: in_progress\n";
+    let report = cloud_code_model::task::Report::parse(first.as_bytes(), 1 << 20).unwrap();
+    assert!(report.tasks.is_empty() && !report.salvaged);
+}

@@ -49,6 +49,8 @@ fn a_secret_is_masked_wherever_it_is_said() {
     assert!(left.log.contains("open ***\n"), "{}", left.log);
     assert!(lab.transcript().contains("the token is ***"));
     assert_eq!(left.step(0).outputs["found"], "***");
+    let told = &left.step(0).annotations[0].message;
+    assert!(told.contains("the output `found` holds a secret"), "{told}");
     assert_eq!(left.step(0).summary.as_deref(), Some("# ***\nkey is ***"));
     assert_eq!(left.step(1).summary.as_deref(), Some("bye ***"));
     let everything = [

@@ -229,3 +229,50 @@ fn what_a_step_leaves_running_does_not_hold_it_up_and_is_ended_before_the_commit
     let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     assert!(state.is_empty() || state.contains(") Z "), "{state}");
 }
+
+#[test]
+fn workflow_commands_become_remarks_and_leave_the_log_readable() {
+    let left = Lab::new().run(
+        r##"
+- run: |
+    echo '::error file=src/a.rs,line=3,col=5,title=No::It does not%0Acompile'
+    echo '::warning::careful' >&2
+    echo '::group::Tests'
+    echo '::endgroup::'
+    echo '::stop-commands::t0k'
+    echo '::error::not read'
+    echo '::t0k::'
+    echo '::notice::fine'
+    echo '::set-output name=a::b'
+    for n in $(seq 60); do echo "::notice::$n"; done
+"##,
+        "",
+    );
+    left.expect(Conclusion::NoChanges);
+    let found = &left.step(0).annotations;
+    assert_eq!(found.len(), 50);
+    assert_eq!(
+        (found[0].file.as_deref(), found[0].line, found[0].column),
+        (Some("src/a.rs"), Some(3), Some(5))
+    );
+    assert_eq!((found[0].title.as_deref(), found[0].message.as_str()), (Some("No"), "It does not\ncompile"));
+    let kept = |text: &str| found.iter().filter(|annotation| annotation.message == text).count();
+    assert_eq!((kept("careful"), kept("fine"), kept("not read")), (1, 1, 0));
+    for line in [
+        "##[error]It does not\ncompile\n",
+        "##[group]Tests\n",
+        "::error::not read\n",
+        "::set-output name=a::b\n",
+    ] {
+        assert!(left.log.contains(line), "{line:?}: {}", left.log);
+    }
+    assert!(left.log.contains("13 remarks more are in this log alone"), "{}", left.log);
+}
+
+/// A message of several lines can't smuggle a second command in: what it stands for is not read again.
+#[test]
+fn a_command_in_a_command_is_text() {
+    let left = Lab::new().run("- run: 'echo \"::error::a%0A::add-mask::hello\"; echo hello'", "");
+    assert_eq!(left.step(0).annotations[0].message, "a\n::add-mask::hello");
+    assert!(left.log.contains("\nhello\n"), "{}", left.log);
+}

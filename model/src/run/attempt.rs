@@ -60,8 +60,17 @@ pub struct ReportSummary {
     pub has_changes: bool,
     /// Whether the change is only what was there when the attempt was cut short.
     pub salvaged: bool,
-    /// Outputs the publisher knows: `pr-title`, `pr-body`.
+    /// Hosts that the job's proxy did not let it reach; cleaned and cut.
+    #[serde(default)]
+    pub blocked_hosts: Vec<String>,
+    /// Outputs of steps that the publisher knows: `pr-title`, `pr-body`, `pick`.
     pub outputs: std::collections::BTreeMap<String, String>,
+    /// The job's outputs, of a final report.
+    #[serde(default)]
+    pub job_outputs: std::collections::BTreeMap<String, String>,
+    /// Why the job's outputs can't be had: the workflow's mistake.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs_error: Option<String>,
 }
 
 /// A pull request on the forge.
@@ -159,6 +168,9 @@ pub struct Attempt {
     pub stopping: Option<super::outbox::StopReason>,
     /// The last report.
     pub report: Option<ReportSummary>,
+    /// The job whose change a judge has picked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub picked: Option<String>,
     /// What was published.
     pub publication: Option<Publication>,
     /// The check run on the pushed commit.
@@ -192,6 +204,7 @@ impl Attempt {
             deadline: None,
             stopping: None,
             report: None,
+            picked: None,
             publication: None,
             check: None,
             conclusion: None,

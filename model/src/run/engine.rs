@@ -2,9 +2,11 @@
 
 use super::attempt::{Attempt, AttemptState, Publication, ReportSummary};
 use super::input::{Input, Observation};
+use super::job::{Job, JobState};
 use super::outbox::{Effect, StopReason};
-use super::state::{CancelRequest, Claim, Conclusion, Run, RunStatus};
-use crate::ids::RunId;
+use super::schedule::{MAX_RUN, end_job, schedule};
+use super::state::{Claim, Conclusion, Run, RunStatus};
+use super::{approve, cancel, hold, rerun};
 use jiff::{SignedDuration, Timestamp};
 
 /// Takes one input. Total: an input that does not fit the state changes nothing.
@@ -26,9 +28,22 @@ pub fn step(run: &mut Run, input: Input, now: Timestamp) {
                 attempt.check = Some(check);
             }
         }
+        Input::Rerun { what, by } => rerun::rerun(run, what, by, now),
         _ if run.is_over() => {}
         Input::Tick => tick(run, now),
-        Input::Cancel { by, replaced_by } => cancel(run, by, replaced_by, now),
+        Input::Cancel { by, replaced_by, force } => {
+            cancel::cancel(run, by, replaced_by, force, now);
+            schedule(run, now);
+        }
+        Input::CancelJob { job, by } => {
+            cancel::cancel_job(run, &job, &by, now);
+            schedule(run, now);
+        }
+        Input::Approve { job, by } => approve::approve(run, &job, by, now),
+        Input::Reject { job, by } => approve::reject(run, &job, &by, now),
+        Input::Granted { ticket } => hold::granted(run, ticket, now),
+        Input::Displaced { ticket, by } => hold::displaced(run, ticket, by, now),
+        Input::Deadlocked { ticket } => hold::deadlocked(run, ticket, now),
         Input::Prepared { job, attempt, origin } => {
             if let Some(attempt) =
                 current(run, &job, attempt).filter(|attempt| attempt.state == AttemptState::Queued)
@@ -53,18 +68,24 @@ pub fn step(run: &mut Run, input: Input, now: Timestamp) {
 const MAX_JOB_SECONDS: f64 = 35.0 * 24.0 * 3600.0;
 
 /// So many seconds after `now`, or the last moment there is: what a file or a header asks for must not end the program.
-fn after(now: Timestamp, seconds: i64) -> Timestamp {
+pub(super) fn after(now: Timestamp, seconds: i64) -> Timestamp {
     now.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
 }
 
+pub(super) fn find_job<'a>(run: &'a mut Run, key: &str) -> Option<&'a mut Job> {
+    run.jobs.iter_mut().find(|job| job.key == key)
+}
+
 fn find<'a>(run: &'a mut Run, job: &str, number: u32) -> Option<&'a mut Attempt> {
-    let job = run.jobs.iter_mut().find(|candidate| candidate.key == job)?;
-    job.attempts.iter_mut().find(|attempt| attempt.number == number)
+    let present =
+        run.jobs.iter_mut().filter(|candidate| candidate.key == job).flat_map(|job| &mut job.attempts);
+    let retired = run.retired.get_mut(job).into_iter().flatten();
+    present.chain(retired).find(|attempt| attempt.number == number)
 }
 
 /// The job's current attempt, if `number` is its number: an older number is fenced off here.
-fn current<'a>(run: &'a mut Run, job: &str, number: u32) -> Option<&'a mut Attempt> {
-    let job = run.jobs.iter_mut().find(|candidate| candidate.key == job)?;
+pub(super) fn current<'a>(run: &'a mut Run, job: &str, number: u32) -> Option<&'a mut Attempt> {
+    let job = find_job(run, job)?;
     job.attempts.last_mut().filter(|attempt| attempt.number == number && attempt.state != AttemptState::Done)
 }
 
@@ -90,13 +111,12 @@ fn launched(run: &mut Run, job: &str, number: u32, handle: String, now: Timestam
 
 fn launch_failed(run: &mut Run, job: &str, number: u32, reason: String, now: Timestamp) {
     if current(run, job, number).is_some_and(|attempt| attempt.state == AttemptState::Queued) {
-        end_attempt(run, job, number, Conclusion::Failure, Some(reason), now);
+        finish(run, job, number, Conclusion::Failure, Some(reason), now);
     }
 }
 
 fn reported(run: &mut Run, job: &str, number: u32, report: ReportSummary, now: Timestamp) {
     let lease = SignedDuration::from_secs(run.timing.lease_seconds);
-    let cancelled = run.cancel.is_some();
     let Some(attempt) = current(run, job, number) else { return };
     // A report can be read before the launch was recorded: a launch that crashed half way left a container that runs.
     if !(attempt.state.is_live() || attempt.state == AttemptState::Queued) {
@@ -106,7 +126,9 @@ fn reported(run: &mut Run, job: &str, number: u32, report: ReportSummary, now: T
         return;
     }
     let conclusion = report.conclusion;
-    let (has_changes, message) = (report.has_changes, report.message.clone());
+    let (has_changes, mut message) = (report.has_changes, report.message.clone());
+    let (outputs, outputs_error) = (report.job_outputs.clone(), report.outputs_error.clone());
+    let pick = report.outputs.get("pick").cloned();
     attempt.report = Some(report);
     attempt.lease_until = Some(now + lease);
     attempt.probed = false;
@@ -129,24 +151,43 @@ fn reported(run: &mut Run, job: &str, number: u32, report: ReportSummary, now: T
         Some(StopReason::TimedOut) if conclusion == Conclusion::Cancelled => Conclusion::TimedOut,
         _ => conclusion,
     };
-    let publishable = has_changes
-        && !cancelled
-        && matches!(
-            conclusion,
-            Conclusion::Success | Conclusion::TimedOut | Conclusion::BudgetExceeded | Conclusion::NeedsInput
-        );
-    if publishable {
+    let mut conclusion = conclusion;
+    if let Some(error) = outputs_error.filter(|_| conclusion == Conclusion::Success) {
+        (conclusion, message) = (Conclusion::Failure, Some(error));
+    }
+    if let Some(entry) = find_job(run, job) {
+        entry.outputs = outputs;
+    }
+    let Some(entry) = run.job(job) else { return };
+    let mut picked = None;
+    if conclusion == Conclusion::Success && run.choice(entry).is_some() {
+        match run.picked(entry, pick.as_deref().unwrap_or_default()) {
+            Ok(candidate) => picked = Some(candidate),
+            Err(error) => (conclusion, message) = (Conclusion::Failure, Some(error)),
+        }
+    }
+    let worth = matches!(
+        conclusion,
+        Conclusion::Success | Conclusion::TimedOut | Conclusion::BudgetExceeded | Conclusion::NeedsInput
+    );
+    let wants = (has_changes && worth && run.choice(entry).is_none()) || picked.is_some();
+    let may = run.may_write(entry, if picked.is_some() { "pull-requests" } else { "contents" });
+    if wants && !may && message.is_none() {
+        message = Some("the change was not published: the job's `permissions` do not let it be".to_owned());
+    }
+    if wants && may {
         let Some(attempt) = current(run, job, number) else { return };
         attempt.state = AttemptState::Publishing;
         attempt.conclusion = Some(conclusion);
         attempt.reason = message;
+        attempt.picked = picked;
         run.withdraw(&Effect::Stop { job: job.to_owned(), attempt: number, reason: StopReason::Lost }.key());
         run.withdraw(&Effect::Probe { job: job.to_owned(), attempt: number }.key());
         run.note(now, format!("{job}: attempt {number} finished ({}), publishing", conclusion.as_str()));
         run.emit(Effect::Publish { job: job.to_owned(), attempt: number }, now);
         run.emit(Effect::Tell, now);
     } else {
-        end_attempt(run, job, number, conclusion, message, now);
+        finish(run, job, number, conclusion, message, now);
     }
 }
 
@@ -154,7 +195,7 @@ fn report_refused(run: &mut Run, job: &str, number: u32, reason: String, now: Ti
     // Once the final report is in, nothing that the container writes afterwards counts: a push may be under way.
     let may_report = |attempt: &mut Attempt| attempt.state.is_live() || attempt.state == AttemptState::Queued;
     if current(run, job, number).is_some_and(may_report) {
-        end_attempt(run, job, number, Conclusion::Failure, Some(reason), now);
+        finish(run, job, number, Conclusion::Failure, Some(reason), now);
     }
 }
 
@@ -187,7 +228,7 @@ fn observed(run: &mut Run, job: &str, number: u32, observation: Observation, now
     if lost && retry(run, job, number, reason.as_deref().unwrap_or_default(), now) {
         return;
     }
-    end_attempt(run, job, number, conclusion, reason, now);
+    finish(run, job, number, conclusion, reason, now);
 }
 
 /// Makes the next attempt of a job that says it may be retried when its runner is lost.
@@ -216,7 +257,7 @@ fn published(run: &mut Run, job: &str, number: u32, publication: Publication, no
     if let Some(attempt) = current(run, job, number) {
         attempt.publication = Some(publication);
     }
-    end_attempt(run, job, number, conclusion, reason, now);
+    finish(run, job, number, conclusion, reason, now);
     run.emit(Effect::Check { job: job.to_owned(), attempt: number }, now);
 }
 
@@ -230,7 +271,7 @@ fn nothing_to_publish(run: &mut Run, job: &str, number: u32, now: Timestamp) {
         Some(other) => other,
     };
     let reason = attempt.reason.clone();
-    end_attempt(run, job, number, conclusion, reason, now);
+    finish(run, job, number, conclusion, reason, now);
 }
 
 fn publish_refused(
@@ -247,38 +288,13 @@ fn publish_refused(
     };
     let on_forge = pushed.is_some();
     attempt.publication = pushed;
-    end_attempt(run, job, number, Conclusion::Failure, Some(reason), now);
+    finish(run, job, number, Conclusion::Failure, Some(reason), now);
     if on_forge {
         run.emit(Effect::Check { job: job.to_owned(), attempt: number }, now);
     }
 }
 
-fn cancel(run: &mut Run, by: String, replaced_by: Option<RunId>, now: Timestamp) {
-    if run.cancel.is_some() {
-        return;
-    }
-    run.note(now, format!("cancelled by {by}"));
-    run.cancel = Some(CancelRequest { by, replaced_by, at: now });
-    for key in run.jobs.iter().map(|job| job.key.clone()).collect::<Vec<_>>() {
-        let Some(attempt) = run.job(&key).and_then(|job| job.attempts.last()) else { continue };
-        let number = attempt.number;
-        match attempt.state {
-            AttemptState::Queued => end_attempt(run, &key, number, Conclusion::Cancelled, None, now),
-            AttemptState::Starting | AttemptState::Running => {
-                stop(run, &key, number, StopReason::Cancelled, now)
-            }
-            // The stop that is under way ends as a cancel; a push that is under way is not torn apart.
-            AttemptState::Stopping => {
-                if let Some(attempt) = current(run, &key, number) {
-                    attempt.stopping = Some(StopReason::Cancelled);
-                }
-            }
-            AttemptState::Publishing | AttemptState::Done => {}
-        }
-    }
-}
-
-fn stop(run: &mut Run, job: &str, number: u32, reason: StopReason, now: Timestamp) {
+pub(super) fn stop(run: &mut Run, job: &str, number: u32, reason: StopReason, now: Timestamp) {
     let patience = SignedDuration::from_secs(run.timing.stop_seconds);
     let Some(attempt) = current(run, job, number) else { return };
     attempt.state = AttemptState::Stopping;
@@ -289,6 +305,10 @@ fn stop(run: &mut Run, job: &str, number: u32, reason: StopReason, now: Timestam
 }
 
 fn tick(run: &mut Run, now: Timestamp) {
+    if run.created_at.saturating_add(MAX_RUN).is_ok_and(|end| end <= now) {
+        cancel::cancel(run, "the limit of 35 days".to_owned(), None, true, now);
+    }
+    ask_again(run, now);
     for key in run.jobs.iter().map(|job| job.key.clone()).collect::<Vec<_>>() {
         let timing = run.timing;
         let Some(attempt) = run.job(&key).and_then(|job| job.attempts.last()) else { continue };
@@ -300,7 +320,7 @@ fn tick(run: &mut Run, now: Timestamp) {
             {
                 let hours = timing.queue_seconds / 3600;
                 let reason = format!("no runner was free for {hours} hours");
-                end_attempt(run, &key, number, Conclusion::TimedOut, Some(reason), now);
+                finish(run, &key, number, Conclusion::TimedOut, Some(reason), now);
             }
             AttemptState::Starting | AttemptState::Running if past(attempt.deadline) => {
                 run.note(now, format!("{key}: the time limit of attempt {number} is over, stopping it"));
@@ -325,10 +345,43 @@ fn tick(run: &mut Run, now: Timestamp) {
             _ => {}
         }
     }
+    schedule(run, now);
 }
 
-/// Ends an attempt, its job, and the run when it was the last.
-fn end_attempt(
+/// Lets what waits for a concurrency group ask again: the message that it is free may have been lost.
+fn ask_again(run: &mut Run, now: Timestamp) {
+    let jobs = run
+        .jobs
+        .iter_mut()
+        .filter(|job| job.state == JobState::Concurrency)
+        .filter_map(|job| job.hold.as_mut());
+    let mut asked = Vec::new();
+    for hold in run.hold.as_mut().into_iter().chain(jobs) {
+        if !hold.granted && hold.ask_again_at <= now {
+            hold.ask_again_at = after(now, hold::ASK_AGAIN_SECONDS);
+            asked.push((hold.ticket, hold.wish.group.clone()));
+        }
+    }
+    for (ticket, group) in asked {
+        run.emit(Effect::Enter { ticket, group }, now);
+    }
+}
+
+/// Ends an attempt and its job, and lets go on what waited for it.
+fn finish(
+    run: &mut Run,
+    job: &str,
+    number: u32,
+    conclusion: Conclusion,
+    reason: Option<String>,
+    now: Timestamp,
+) {
+    end_attempt(run, job, number, conclusion, reason, now);
+    schedule(run, now);
+}
+
+/// Ends an attempt and its job.
+pub(super) fn end_attempt(
     run: &mut Run,
     job: &str,
     number: u32,
@@ -337,19 +390,7 @@ fn end_attempt(
     now: Timestamp,
 ) {
     close_attempt(run, job, number, conclusion, reason.clone(), now);
-    if let Some(entry) = run.jobs.iter_mut().find(|candidate| candidate.key == job) {
-        entry.conclusion = Some(conclusion);
-        entry.reason = reason;
-    }
-    run.note(now, format!("{job}: {}", conclusion.as_str()));
-    if run.jobs.iter().all(|job| job.conclusion.is_some()) {
-        let worst = run.jobs.iter().max_by_key(|job| job.conclusion.map_or(0, severity));
-        run.conclusion = worst.and_then(|job| job.conclusion);
-        run.reason = worst.and_then(|job| job.reason.clone());
-        run.status = RunStatus::Completed;
-        run.finished_at = Some(now);
-    }
-    run.emit(Effect::Tell, now);
+    end_job(run, job, conclusion, reason, now);
 }
 
 fn close_attempt(
@@ -376,17 +417,4 @@ fn close_attempt(
     }
     // A queued attempt may have a container all the same, when its launch crashed half way.
     run.emit(Effect::Discard { job, attempt: number }, now);
-}
-
-fn severity(conclusion: Conclusion) -> u8 {
-    match conclusion {
-        Conclusion::Skipped => 0,
-        Conclusion::Success => 1,
-        Conclusion::NoChanges => 2,
-        Conclusion::NeedsInput => 3,
-        Conclusion::Cancelled => 4,
-        Conclusion::BudgetExceeded => 5,
-        Conclusion::TimedOut => 6,
-        Conclusion::Failure => 7,
-    }
 }

@@ -1,6 +1,7 @@
 //! What can happen to a run.
 
 use super::attempt::{Check, Origin, Publication, ReportSummary};
+use super::rerun::Rerun;
 use crate::ids::RunId;
 use jiff::SignedDuration;
 
@@ -112,6 +113,53 @@ pub enum Input {
         by: String,
         /// See [`super::CancelRequest::replaced_by`].
         replaced_by: Option<RunId>,
+        /// See [`super::CancelRequest::forced`].
+        force: bool,
+    },
+    /// Somebody wants one job to end.
+    CancelJob {
+        /// The job's key.
+        job: String,
+        /// Who.
+        by: String,
+    },
+    /// A reviewer lets a job pass its environment.
+    Approve {
+        /// The job's key.
+        job: String,
+        /// Who.
+        by: String,
+    },
+    /// A reviewer does not let a job pass its environment.
+    Reject {
+        /// The job's key.
+        job: String,
+        /// Who.
+        by: String,
+    },
+    /// Somebody wants what is over to run again.
+    Rerun {
+        /// What of it.
+        what: Rerun,
+        /// Who.
+        by: String,
+    },
+    /// A concurrency group is free for this wish.
+    Granted {
+        /// See [`super::Hold::ticket`].
+        ticket: u64,
+    },
+    /// Somebody who came later takes this wish's place in its group.
+    Displaced {
+        /// See [`super::Hold::ticket`].
+        ticket: u64,
+        /// Whose run.
+        by: RunId,
+    },
+    /// This wish's group is held by its own run.
+    Deadlocked {
+        /// See [`super::Hold::ticket`].
+        ticket: u64,
     },
     /// The comment was posted, or found again.
     Commented {

@@ -4,19 +4,33 @@
 //! attempt, after the end) leaves the run as it was. What must happen outside is put into [`Run::outbox`], which a store
 //! saves together with the run in one compare-and-set; whoever executes an effect answers with another input.
 
+mod approve;
 mod attempt;
+mod cancel;
+mod change;
+mod context;
 mod engine;
+mod hold;
 mod input;
+mod job;
+mod next;
 mod outbox;
+pub mod preview;
+mod rerun;
+mod schedule;
 mod state;
 
 pub use attempt::{
     Attempt, AttemptState, Check, Origin, Publication, PullRequest, ReportSummary, StepSummary, Usage,
 };
 pub use engine::step;
+pub use hold::{Group, GroupEntry};
 pub use input::{Input, Observation};
+pub use job::{Gate, Hold, Job, JobResult, JobState, Place};
 pub use outbox::{Effect, Outgoing, StopReason};
+pub use rerun::Rerun;
+pub use schedule::MAX_RUN_JOBS;
 pub use state::{
-    CancelRequest, Claim, Conclusion, HistoryEntry, Job, NewRun, Repository, Run, RunStatus, Subject, Timing,
+    CancelRequest, Claim, Conclusion, HistoryEntry, NewRun, Repository, Run, RunStatus, Subject, Timing,
     Trigger, WorkflowRef,
 };

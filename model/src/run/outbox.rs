@@ -57,6 +57,20 @@ pub enum Effect {
         /// The attempt's number.
         attempt: u32,
     },
+    /// Take a place in a concurrency group, and say when it is held.
+    Enter {
+        /// See [`super::Hold::ticket`].
+        ticket: u64,
+        /// The group's name.
+        group: String,
+    },
+    /// Leave a concurrency group, and tell whoever is next.
+    Leave {
+        /// See [`super::Hold::ticket`].
+        ticket: u64,
+        /// The group's name.
+        group: String,
+    },
     /// Set the check run on the commit that the attempt pushed.
     Check {
         /// The job's key.
@@ -84,6 +98,8 @@ impl Effect {
             Self::Publish { job, attempt } => format!("publish/{job}/{attempt}"),
             Self::Discard { job, attempt } => format!("discard/{job}/{attempt}"),
             Self::Check { job, attempt } => format!("check/{job}/{attempt}"),
+            Self::Enter { ticket, .. } => format!("enter/{ticket}"),
+            Self::Leave { ticket, .. } => format!("leave/{ticket}"),
             Self::Tell => "tell".to_owned(),
         }
     }

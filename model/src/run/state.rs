@@ -1,11 +1,15 @@
 //! What a run is made of.
 
 use super::attempt::{Attempt, Publication, Usage};
+use super::job::{Hold, Job};
 use super::outbox::{Effect, Outgoing};
+use super::schedule::{MAX_RUN, ask, placeholder, schedule};
 use crate::ids::{AttemptId, RunId};
-use crate::workflow;
+use crate::workflow::Plan;
+use crate::workflow::plan::ConcurrencyWish;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A repository on the forge.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -140,21 +144,6 @@ impl Default for Timing {
     }
 }
 
-/// A job of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Job {
-    /// Its key in the workflow.
-    pub key: String,
-    /// What it does.
-    pub spec: workflow::Job,
-    /// Its tries, oldest first; the last one is the current.
-    pub attempts: Vec<Attempt>,
-    /// How it ended.
-    pub conclusion: Option<Conclusion>,
-    /// Why, for people.
-    pub reason: Option<String>,
-}
-
 /// A wish to end a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CancelRequest {
@@ -165,6 +154,9 @@ pub struct CancelRequest {
     pub replaced_by: Option<RunId>,
     /// When.
     pub at: Timestamp,
+    /// Whether jobs end that would run on all the same (`if: always()`).
+    #[serde(default)]
+    pub forced: bool,
 }
 
 /// The right to execute a run's outbox, for one at a time: two that post the same comment at once would both not find it.
@@ -232,6 +224,31 @@ pub struct Run {
     pub next_effect: u64,
     /// What happened, oldest first, at most [`Run::HISTORY`] entries.
     pub history: Vec<HistoryEntry>,
+    /// What its jobs are made of; empty in runs of older versions.
+    #[serde(default)]
+    pub plan: Plan,
+    /// The inputs of `workflow_dispatch`.
+    #[serde(default)]
+    pub inputs: serde_json::Value,
+    /// The workflow's concurrency, as it came out for this run.
+    #[serde(default)]
+    pub concurrency: Option<ConcurrencyWish>,
+    /// Its wish for that group, from its beginning until it is over.
+    #[serde(default)]
+    pub hold: Option<Hold>,
+    /// How often it was run, from 1 (`github.run_attempt`).
+    #[serde(default = "first")]
+    pub round: u32,
+    /// Who let it run again last.
+    #[serde(default)]
+    pub rerun_by: Option<String>,
+    /// Attempts of jobs that are to be made anew, by the job's key.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub retired: BTreeMap<String, Vec<Attempt>>,
+}
+
+fn first() -> u32 {
+    1
 }
 
 /// What a new run is made of.
@@ -245,16 +262,18 @@ pub struct NewRun {
     pub workflow: WorkflowRef,
     /// See [`Run::trigger`].
     pub trigger: Trigger,
-    /// See [`Run::group`].
-    pub group: Option<String>,
+    /// See [`Run::concurrency`].
+    pub concurrency: Option<ConcurrencyWish>,
     /// See [`Run::branch`].
     pub branch: String,
     /// See [`Run::context`].
     pub context: serde_json::Value,
+    /// See [`Run::inputs`].
+    pub inputs: serde_json::Value,
     /// See [`Run::timing`].
     pub timing: Timing,
-    /// The workflow's jobs.
-    pub jobs: Vec<workflow::Job>,
+    /// What the workflow says.
+    pub plan: Plan,
 }
 
 impl Run {
@@ -263,20 +282,13 @@ impl Run {
 
     /// A run with its first attempts and effects.
     pub fn new(new: NewRun, now: Timestamp) -> Self {
-        let job = |spec: workflow::Job| Job {
-            key: spec.key.clone(),
-            attempts: vec![Attempt::new(1, now)],
-            spec,
-            conclusion: None,
-            reason: None,
-        };
         let mut run = Self {
             id: RunId::derive(&new.trigger.delivery, &new.workflow.path),
             repository: new.repository,
             subject: new.subject,
             workflow: new.workflow,
             trigger: new.trigger,
-            group: new.group,
+            group: new.concurrency.as_ref().map(|wish| wish.group.clone()),
             branch: new.branch,
             context: new.context,
             timing: new.timing,
@@ -287,20 +299,28 @@ impl Run {
             started_at: None,
             finished_at: None,
             cancel: None,
-            jobs: new.jobs.into_iter().map(job).collect(),
+            jobs: new.plan.jobs.iter().map(|definition| placeholder(definition, None)).collect(),
             comment: None,
             claim: None,
             outbox: Vec::new(),
             next_effect: 1,
             history: Vec::new(),
+            plan: new.plan,
+            inputs: new.inputs,
+            concurrency: new.concurrency,
+            hold: None,
+            round: 1,
+            rerun_by: None,
+            retired: BTreeMap::new(),
         };
         run.note(
             now,
             format!("queued by {} ({} {})", run.trigger.actor, run.trigger.event, run.trigger.action),
         );
-        for key in run.jobs.iter().map(|job| job.key.clone()).collect::<Vec<_>>() {
-            run.emit(Effect::Launch { job: key, attempt: 1 }, now);
+        if let Some(wish) = run.concurrency.clone() {
+            run.hold = Some(ask(&mut run, wish, now));
         }
+        schedule(&mut run, now);
         run.emit(Effect::Tell, now);
         run
     }
@@ -320,7 +340,9 @@ impl Run {
         if id.run != self.id {
             return None;
         }
-        self.job(&id.job)?.attempts.iter().find(|attempt| attempt.number == id.number)
+        let present = self.job(&id.job).map_or(&[][..], |job| &job.attempts);
+        let retired = self.retired.get(&id.job).map_or(&[][..], Vec::as_slice);
+        present.iter().chain(retired).find(|attempt| attempt.number == id.number)
     }
 
     /// The name of one of its attempts.
@@ -339,7 +361,7 @@ impl Run {
     /// All attempts' tokens and cost.
     pub fn usage(&self) -> Usage {
         let mut sum = Usage::default();
-        for attempt in self.jobs.iter().flat_map(|job| &job.attempts) {
+        for attempt in self.jobs.iter().flat_map(|job| &job.attempts).chain(self.retired.values().flatten()) {
             if let Some(report) = &attempt.report {
                 sum.add(&report.usage);
             }
@@ -347,16 +369,21 @@ impl Run {
         sum
     }
 
-    /// What was published, if anything was.
+    /// What was published, if anything was: of several changes the last one that has a pull request.
     pub fn publication(&self) -> Option<&Publication> {
-        self.jobs.iter().rev().find_map(|job| job.attempts.last()?.publication.as_ref())
+        let all = || self.jobs.iter().rev().filter_map(Job::publication);
+        all().find(|publication| publication.pull.is_some()).or_else(|| all().next())
     }
 
     /// When this run wants to be looked at next, whatever else happens; `None` when it is over and nothing is left to do.
     pub fn due_at(&self) -> Option<Timestamp> {
         let effects = self.outbox.iter().map(|outgoing| outgoing.due_at);
-        let timers = self.jobs.iter().filter_map(|job| job.attempts.last()?.next_timer(&self.timing));
-        effects.chain(timers).min()
+        let attempts = self.jobs.iter().filter_map(|job| job.attempts.last()?.next_timer(&self.timing));
+        let jobs = self.jobs.iter().filter_map(Job::next_timer);
+        let own = self.hold.as_ref().filter(|hold| !hold.granted).map(|hold| hold.ask_again_at);
+        let end =
+            (!self.is_over()).then(|| self.created_at.saturating_add(MAX_RUN).unwrap_or(Timestamp::MAX));
+        effects.chain(attempts).chain(jobs).chain(own).chain(end).min()
     }
 
     pub(super) fn note(&mut self, at: Timestamp, what: String) {

@@ -11,13 +11,15 @@ mod scalar;
 mod step;
 mod tasking;
 mod validate;
+mod workflow_command;
 
 pub use grant::{Grant, GrantError, GrantedCheckout};
 pub use reporting::{
     Changes, Conclusion, PricedBy, Report, ReportError, Status, StepConclusion, StepReport, TaskReport, Usage,
 };
-pub use step::{AgentStep, Dynamic, RunStep, Step, StepError, StepKind};
+pub use step::{Action, AgentStep, Dynamic, RunStep, Step, StepError, StepKind};
 pub use tasking::{Author, Limits, Repository, Task, Tasking, TaskingError};
+pub use workflow_command::{Annotation, AnnotationLevel, WorkflowCommand};
 
 /// The one version of both files that this build reads and writes.
 pub const VERSION: u32 = 1;

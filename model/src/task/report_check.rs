@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 
 use super::reporting::{Changes, Report, ReportError, Status, StepReport, TaskReport, Usage};
 use super::validate::{self, MAX_USD, invalid};
+use super::workflow_command::Annotation;
 
 impl Report {
     /// Checks sizes and numbers; [`Report::parse`] does so by itself.
@@ -16,6 +17,8 @@ impl Report {
         if let Some(message) = &self.message {
             validate::text("message", message, 16 * 1024)?;
         }
+        validate::count("blocked-hosts", self.blocked_hosts.len(), 1000)?;
+        self.blocked_hosts.iter().try_for_each(|host| validate::text("blocked-hosts", host, 1024))?;
         concluded("", self.status, self.conclusion.is_some())?;
         validate::count("tasks", self.tasks.len(), 100)?;
         self.tasks.iter().enumerate().try_for_each(|(index, task)| task.check(&format!("tasks[{index}].")))
@@ -54,7 +57,23 @@ impl StepReport {
         if let Some(usage) = &self.usage {
             usage.check(&format!("{at}usage."))?;
         }
+        validate::count(&format!("{at}annotations"), self.annotations.len(), 100)?;
+        for (index, annotation) in self.annotations.iter().enumerate() {
+            annotation.check(&format!("{at}annotations[{index}]."))?;
+        }
         outputs(at, &self.outputs)
+    }
+}
+
+impl Annotation {
+    fn check(&self, at: &str) -> Result<(), ReportError> {
+        validate::text(&format!("{at}message"), &self.message, 64 * 1024)?;
+        for (field, value) in [("title", &self.title), ("file", &self.file)] {
+            if let Some(value) = value {
+                validate::text(&format!("{at}{field}"), value, 4096)?;
+            }
+        }
+        Ok(())
     }
 }
 

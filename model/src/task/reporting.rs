@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::workflow_command::Annotation;
 use super::{DocumentError, VERSION, budget, read_document, scalar};
 
 /// The whole file.
@@ -33,6 +34,9 @@ pub struct Report {
     /// The changes are what was saved of work that did not come to its end.
     #[serde(default)]
     pub salvaged: bool,
+    /// Hosts, with their ports where those are unusual, that the job's proxy did not let it reach. Each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocked_hosts: Vec<String>,
     /// One for each task that was begun, in order.
     #[serde(default)]
     pub tasks: Vec<TaskReport>,
@@ -103,6 +107,9 @@ pub struct StepReport {
     /// Why it did not succeed, in words for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Remarks that its script made by workflow commands, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub annotations: Vec<Annotation>,
 }
 
 /// What an agent step used.

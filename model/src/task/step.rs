@@ -52,6 +52,24 @@ pub struct Step {
     /// Does the task carry on when the step fails?
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continue_on_error: Option<Dynamic<bool>>,
+    /// The composite action that `uses` names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<Box<Action>>,
+}
+
+/// A composite action: steps of its own, which see its inputs and each other.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Action {
+    /// The inputs' defaults; `None` for an input that has none.
+    #[serde(default)]
+    pub inputs: IndexMap<String, Option<String>>,
+    /// The outputs: expressions over its own steps.
+    #[serde(default, deserialize_with = "scalar::map", skip_serializing_if = "IndexMap::is_empty")]
+    pub outputs: IndexMap<String, String>,
+    /// Its steps.
+    #[serde(default)]
+    pub steps: Vec<Step>,
 }
 
 /// A value, or an expression that gives one.
@@ -101,7 +119,7 @@ pub struct AgentStep {
     pub model: Option<String>,
     /// The whole prompt.
     pub prompt: String,
-    /// Session to resume.
+    /// Session to resume; `new` begins one also where a warm agent would go on with its last.
     pub session: Option<String>,
     /// Most turns the agent may take.
     pub max_turns: Option<u32>,

@@ -23,6 +23,9 @@ pub struct Tasking {
     /// `true`: no task will be appended any more, the agent ends after the last one.
     #[serde(default = "yes")]
     pub closed: bool,
+    /// Minutes that an agent whose tasks are done waits for more, where it is not `closed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_minutes: Option<f64>,
     /// In the order in which they are worked on.
     #[serde(default)]
     pub tasks: Vec<Task>,
@@ -58,6 +61,10 @@ pub struct Task {
     /// Message of the commit that takes in what the steps left uncommitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit_message: Option<String>,
+    /// Files that CLIs read as instructions are taken from the default branch, and left out of the change: what is worked on was
+    /// written by somebody who may not instruct the agent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restore_instructions: bool,
 }
 
 /// A repository's name on its forge.
@@ -150,6 +157,12 @@ impl Tasking {
         }
         if self.attempt == 0 {
             return Err(invalid("attempt".to_owned(), "attempts are counted from 1"));
+        }
+        if self.idle_minutes.is_some_and(|minutes| !within(minutes, MAX_MINUTES)) {
+            return Err(invalid(
+                "idle-minutes".to_owned(),
+                &format!("expected a number from 0 to {MAX_MINUTES}"),
+            ));
         }
         for (index, task) in self.tasks.iter().enumerate() {
             let at = |field: &str| format!("tasks[{index}].{field}");

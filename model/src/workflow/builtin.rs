@@ -33,6 +33,6 @@ mod tests {
     fn it_is_valid() {
         let workflow = super::implement();
         assert_eq!(workflow.name, "implement");
-        assert_eq!(workflow.jobs.len(), 1);
+        assert_eq!(workflow.plan.jobs.len(), 1);
     }
 }

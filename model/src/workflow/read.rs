@@ -1,9 +1,15 @@
-//! From a checked workflow file to what the run engine runs.
+//! From a checked workflow file to its typed form.
 
 use super::check::{self, Outcome};
+use super::definition::{
+    Call, ConcurrencyDefinition, Defaults, EventDefinition, InputDefinition, JobDefinition, Permissions,
+    Plan, Queue, Step, Strategy, Workflow,
+};
 use super::finding::{Finding, Severity};
+use super::token::Token;
 use super::yaml::{Limits, Node, Position, Value};
-use super::{Concurrency, Job, Step, Workflow};
+use crate::network::JobNetwork;
+use crate::task::Dynamic;
 use indexmap::IndexMap;
 use std::sync::Arc;
 
@@ -25,7 +31,7 @@ fn lines(findings: &[Finding]) -> String {
 /// Reads the text of a workflow file.
 ///
 /// # Errors
-/// When it is no YAML, or no workflow, or uses what this version does not run: nothing of it is ever passed over in silence.
+/// When it is no YAML, or no workflow, or uses what is not run here: nothing of it is ever passed over in silence.
 pub fn read(path: &str, text: &str) -> Result<Workflow, WorkflowError> {
     let Outcome { document, mut findings } = check::check(path, text, &Limits::default());
     findings.retain(|finding| finding.severity == Severity::Error);
@@ -38,34 +44,20 @@ pub fn read(path: &str, text: &str) -> Result<Workflow, WorkflowError> {
     }
 }
 
-struct Reader<'a> {
-    path: &'a str,
-    refused: Vec<Finding>,
+pub(super) struct Reader<'a> {
+    pub(super) path: &'a str,
+    pub(super) refused: Vec<Finding>,
 }
 
-/// Keys of a job that change what runs, and that this version does not run.
-const JOB_NOT_RUN: &[&str] = &[
-    "needs",
-    "if",
-    "strategy",
-    "container",
-    "services",
-    "environment",
-    "concurrency",
-    "outputs",
-    "defaults",
-    "snapshot",
-    "uses",
-    "continue-on-error",
-    "cancel-timeout-minutes",
-];
+/// Keys of a job that change what runs, and that are not run here.
+const JOB_NOT_RUN: &[&str] = &["container", "services", "snapshot", "cancel-timeout-minutes"];
 
 impl Reader<'_> {
-    fn not_run(&mut self, at: Position, what: &str) {
-        self.refuse(at, &format!("{what} is not run by this version"));
+    pub(super) fn not_run(&mut self, at: Position, what: &str) {
+        self.refuse(at, &format!("{what} is not run by Cloud Code"));
     }
 
-    fn refuse(&mut self, at: Position, message: &str) {
+    pub(super) fn refuse(&mut self, at: Position, message: &str) {
         self.refused.push(Finding {
             file: self.path.to_owned(),
             line: at.line,
@@ -77,67 +69,121 @@ impl Reader<'_> {
     }
 
     fn workflow(&mut self, root: &Node) -> Workflow {
-        let env = texts(root.get("env"));
-        if let Some(defaults) = root.entry("defaults") {
-            self.not_run(defaults.key.at, "`defaults`");
-        }
+        let on = root.get("on").map(events).unwrap_or_default();
+        let called = root.get("on").and_then(|on| on.get("workflow_call"));
+        let dispatched = root.get("on").and_then(|on| on.get("workflow_dispatch"));
+        let inputs = |event: Option<&Arc<Node>>| event.and_then(|event| event.get("inputs")).map(inputs);
         let jobs = root.get("jobs").map_or(&[][..], |jobs| jobs.entries());
-        if let Some(second) = jobs.get(1) {
-            self.not_run(second.key.at, "a run of several jobs");
-        }
-        let jobs = jobs
-            .iter()
-            .map(|entry| self.job(entry.key.text().unwrap_or_default(), &entry.value, &env))
-            .collect();
+        let plan = Plan {
+            permissions: root.get("permissions").map(|node| permissions(node)),
+            env: tokens(root.get("env")),
+            defaults: defaults(root),
+            concurrency: root.get("concurrency").map(|node| concurrency(node)),
+            jobs: jobs
+                .iter()
+                .map(|entry| self.job(entry.key.text().unwrap_or_default(), entry.key.at, &entry.value))
+                .collect(),
+            outputs: called
+                .and_then(|called| called.get("outputs"))
+                .map_or(&[][..], |outputs| outputs.entries())
+                .iter()
+                .filter_map(|entry| Some((entry.key.text()?, Token::of(entry.value.get("value")?))))
+                .collect(),
+            inputs: inputs(called).or(inputs(dispatched)).unwrap_or_default(),
+            environments: IndexMap::new(),
+        };
         Workflow {
             path: self.path.to_owned(),
             name: text(root, "name").unwrap_or_else(|| self.path.to_owned()),
-            on: root.get("on").map(events).unwrap_or_default(),
-            concurrency: root.get("concurrency").map(|node| self.concurrency(node)),
-            env,
-            jobs,
+            on,
+            plan,
         }
     }
 
-    fn concurrency(&mut self, node: &Arc<Node>) -> Concurrency {
-        if let Some(queue) = node.entry("queue") {
-            self.not_run(queue.key.at, "`queue`");
-        }
-        Concurrency {
-            group: text(node, "group").or_else(|| node.text()).unwrap_or_default(),
-            cancel_in_progress: self.flag(node, "cancel-in-progress"),
-        }
-    }
-
-    fn job(&mut self, key: String, job: &Node, outer: &IndexMap<String, String>) -> Job {
+    fn job(&mut self, key: String, at: Position, job: &Node) -> JobDefinition {
         for name in JOB_NOT_RUN {
             if let Some(entry) = job.entry(name) {
                 self.not_run(entry.key.at, &format!("`{name}` of a job"));
             }
         }
-        let mut env = outer.clone();
-        env.extend(texts(job.get("env")));
-        let steps = job.get("steps").map_or(&[][..], |steps| steps.items());
-        if steps.is_empty() {
+        let items = job.get("steps").map_or(&[][..], |steps| steps.items());
+        let call = job.get("uses").map(|uses| {
+            let name = uses.text().unwrap_or_default();
+            if !name.starts_with("./") {
+                self.refuse(
+                    uses.at,
+                    &format!(
+                        "`{name}` can't run here: workflows of the same repository (`./…`) can be called"
+                    ),
+                );
+            }
+            if let Some(secrets) =
+                job.entry("secrets").filter(|entry| entry.value.text().as_deref() != Some("inherit"))
+            {
+                self.not_run(secrets.key.at, "`secrets` of a call, but for `inherit`,");
+            }
+            Box::new(Call { uses: name, with: tokens(job.get("with")), name: String::new(), plan: None })
+        });
+        if items.is_empty() && call.is_none() {
             self.refuse(job.at, "a job needs a step");
         }
-        let runs_on = job.get("runs-on");
-        if let Some(runs_on) = runs_on.filter(|node| node.text().is_none()) {
-            self.not_run(runs_on.at, "`runs-on` with several labels");
-        }
-        Job {
-            name: text(job, "name").unwrap_or_else(|| key.clone()),
+        let steps: Vec<Step> = items.iter().map(|step| self.step(step)).collect();
+        let token = |name: &str| job.get(name).map(|node| Token::of(node));
+        let needs = job.get("needs").map(Node::one_or_many).unwrap_or_default();
+        let needs: Vec<String> = needs.iter().filter_map(|need| need.text()).collect();
+        let from = self.of_needs(items, "from", &needs);
+        let pick = self.of_needs(items, "pick", &needs);
+        JobDefinition {
             key,
-            runs_on: runs_on.and_then(|node| node.text()),
-            timeout_minutes: self.number(job, "timeout-minutes").unwrap_or(Job::DEFAULT_TIMEOUT_MINUTES),
-            budget_usd: self.number(job, "budget-usd"),
-            retries: self.number(job, "retries").unwrap_or(0.0) as u32,
-            env,
-            steps: steps.iter().map(|step| self.step(step)).collect(),
+            at,
+            name: token("name"),
+            needs,
+            condition: token("if"),
+            runs_on: token("runs-on"),
+            strategy: job.get("strategy").map(|strategy| Strategy {
+                matrix: strategy.get("matrix").map(|node| Token::of(node)),
+                fail_fast: strategy.get("fail-fast").map(|node| Token::of(node)),
+                max_parallel: strategy.get("max-parallel").map(|node| Token::of(node)),
+            }),
+            concurrency: job.get("concurrency").map(|node| concurrency(node)),
+            environment: token("environment"),
+            permissions: job.get("permissions").map(|node| permissions(node)),
+            outputs: tokens(job.get("outputs")),
+            env: tokens(job.get("env")),
+            defaults: defaults(job),
+            timeout_minutes: token("timeout-minutes"),
+            continue_on_error: token("continue-on-error"),
+            budget_usd: token("budget-usd"),
+            retries: token("retries"),
+            network: job.get("network").map(network),
+            from,
+            pick,
+            steps,
+            call,
         }
     }
 
-    fn step(&mut self, step: &Node) -> Step {
+    /// The needed job that an input of an agent step names as `needs.JOB`.
+    fn of_needs(&mut self, steps: &[Arc<Node>], input: &str, needs: &[String]) -> Option<String> {
+        let agents = steps.iter().filter(|step| text(step, "uses").as_deref() == Some("agent"));
+        let named: Vec<&Arc<Node>> = agents.filter_map(|step| step.get("with")?.get(input)).collect();
+        let node = *named.first()?;
+        let written = node.text().unwrap_or_default();
+        let job = written.strip_prefix("needs.").unwrap_or_default().to_owned();
+        if !needs.contains(&job) {
+            self.refuse(
+                node.at,
+                &format!("`{input}` names a job that this one needs, as `needs.JOB`; `{written}` is none"),
+            );
+            return None;
+        }
+        if let Some(second) = named.get(1).filter(|second| second.text() != node.text()) {
+            self.refuse(second.at, &format!("the steps of a job agree on one `{input}`"));
+        }
+        Some(job)
+    }
+
+    pub(super) fn step(&mut self, step: &Node) -> Step {
         for name in ["background", "wait", "wait-all", "cancel", "parallel"] {
             if let Some(entry) = step.entry(name) {
                 self.not_run(entry.key.at, &format!("`{name}`"));
@@ -147,15 +193,18 @@ impl Reader<'_> {
         if let Some(uses) = step.get("uses")
             && let Some(name) = uses.text()
             && name != "agent"
+            && !name.starts_with("./")
             && !name.starts_with("actions/checkout@")
         {
             let message = format!(
-                "`{name}` can't run here: this version runs `uses: agent` (and `actions/checkout`, as already done)"
+                "`{name}` can't run here: `uses: agent`, composite actions of the same repository (`./…`) and `actions/checkout` (as already done) can"
             );
             self.refuse(uses.at, &message);
         }
         let with = step.get("with").map_or(&[][..], |with| with.entries());
+        let agent = uses.as_deref() == Some("agent");
         Step {
+            at: step.at,
             id: text(step, "id"),
             name: text(step, "name"),
             condition: text(step, "if"),
@@ -166,63 +215,114 @@ impl Reader<'_> {
             with: with
                 .iter()
                 .map(|entry| (entry.key.text().unwrap_or_default(), entry.value.to_json()))
+                .filter(|(name, _)| !(agent && matches!(name.as_str(), "from" | "pick")))
                 .collect(),
             env: texts(step.get("env")),
-            timeout_minutes: self.number(step, "timeout-minutes"),
-            continue_on_error: self.flag(step, "continue-on-error"),
-        }
-    }
-
-    fn number(&mut self, node: &Node, key: &str) -> Option<f64> {
-        let node = node.get(key)?;
-        match node.value {
-            Value::Number(number) => Some(number),
-            // Any other value is told already.
-            _ => {
-                if node.has_expression() {
-                    self.not_run(node.at, &format!("an expression for `{key}`"));
-                }
-                None
-            }
-        }
-    }
-
-    fn flag(&mut self, node: &Node, key: &str) -> bool {
-        let Some(node) = node.get(key) else { return false };
-        match node.value {
-            Value::Bool(flag) => flag,
-            // Any other value is told already.
-            _ => {
-                if node.has_expression() {
-                    self.not_run(node.at, &format!("an expression for `{key}`"));
-                }
-                false
-            }
+            timeout_minutes: step.get("timeout-minutes").and_then(|node| match node.value {
+                Value::Number(number) => Some(Dynamic::Value(number)),
+                _ => node.text().map(Dynamic::Expression),
+            }),
+            continue_on_error: match step.get("continue-on-error") {
+                None => Dynamic::Value(false),
+                Some(node) => match node.value {
+                    Value::Bool(flag) => Dynamic::Value(flag),
+                    _ => Dynamic::Expression(node.text().unwrap_or_default()),
+                },
+            },
+            action: None,
         }
     }
 }
 
-fn text(node: &Node, key: &str) -> Option<String> {
+fn concurrency(node: &Arc<Node>) -> ConcurrencyDefinition {
+    ConcurrencyDefinition {
+        group: node.get("group").map_or_else(|| Token::of(node), |group| Token::of(group)),
+        cancel_in_progress: node.get("cancel-in-progress").map(|node| Token::of(node)),
+        queue: match text(node, "queue").as_deref() {
+            Some("max") => Queue::Max,
+            _ => Queue::Single,
+        },
+    }
+}
+
+fn permissions(node: &Node) -> Permissions {
+    match node.as_str() {
+        Some("read-all") => Permissions::ReadAll,
+        Some("write-all") => Permissions::WriteAll,
+        _ => Permissions::Only(texts_of(node)),
+    }
+}
+
+fn defaults(node: &Node) -> Defaults {
+    let run = node.get("defaults").and_then(|defaults| defaults.get("run"));
+    let token = |name: &str| run.and_then(|run| run.get(name)).map(|node| Token::of(node));
+    Defaults { shell: token("shell"), working_directory: token("working-directory") }
+}
+
+pub(super) fn text(node: &Node, key: &str) -> Option<String> {
     node.get(key)?.text()
 }
 
 fn texts(node: Option<&Arc<Node>>) -> IndexMap<String, String> {
-    let entries = node.map_or(&[][..], |node| node.entries());
-    let pair = |entry: &super::yaml::Entry| Some((entry.key.text()?, entry.value.text()?));
-    entries.iter().filter_map(pair).collect()
+    node.map(|node| texts_of(node)).unwrap_or_default()
 }
 
-fn events(on: &Arc<Node>) -> IndexMap<String, Vec<String>> {
-    let types = |node: &Node| {
-        let types = node.get("types").map(Node::one_or_many).unwrap_or_default();
-        types.iter().filter_map(|kind| kind.text()).collect()
+fn texts_of(node: &Node) -> IndexMap<String, String> {
+    node.entries().iter().filter_map(|entry| Some((entry.key.text()?, entry.value.text()?))).collect()
+}
+
+fn tokens(node: Option<&Arc<Node>>) -> IndexMap<String, Token> {
+    let entries = node.map_or(&[][..], |node| node.entries());
+    entries.iter().filter_map(|entry| Some((entry.key.text()?, Token::of(&entry.value)))).collect()
+}
+
+fn inputs(node: &Arc<Node>) -> IndexMap<String, InputDefinition> {
+    let input = |node: &Node| InputDefinition {
+        kind: text(node, "type").unwrap_or_else(|| "string".to_owned()),
+        required: node.get("required").is_some_and(|node| node.value == Value::Bool(true)),
+        default: node.get("default").map(|node| Token::of(node)),
+        options: list(node, "options").unwrap_or_default(),
+    };
+    let entries = node.entries().iter();
+    entries.filter_map(|entry| Some((entry.key.text()?, input(&entry.value)))).collect()
+}
+
+fn list(node: &Node, key: &str) -> Option<Vec<String>> {
+    let items = node.get(key)?.one_or_many();
+    Some(items.iter().filter_map(|item| item.text()).collect())
+}
+
+/// `none`, or `{ mode: restricted, allow: [pypi] }`. A mode that is none is told already.
+fn network(node: &Arc<Node>) -> JobNetwork {
+    let mode = text(node, "mode").or_else(|| node.text()).unwrap_or_default();
+    let allow = node.get("allow").map_or(&[][..], |allow| allow.items());
+    JobNetwork {
+        mode: mode.parse().unwrap_or_default(),
+        allow: allow.iter().filter_map(|entry| entry.text()).collect(),
+    }
+}
+
+fn events(on: &Arc<Node>) -> IndexMap<String, EventDefinition> {
+    let event = |node: &Node| EventDefinition {
+        types: list(node, "types").unwrap_or_default(),
+        branches: list(node, "branches"),
+        branches_ignore: list(node, "branches-ignore"),
+        tags: list(node, "tags"),
+        tags_ignore: list(node, "tags-ignore"),
+        paths: list(node, "paths"),
+        paths_ignore: list(node, "paths-ignore"),
+        workflows: list(node, "workflows"),
+        cron: node.items().iter().filter_map(|item| text(item, "cron")).collect(),
     };
     match on.value {
         Value::Map(_) => {
             let entries = on.entries().iter();
-            entries.filter_map(|entry| Some((entry.key.text()?, types(&entry.value)))).collect()
+            entries.filter_map(|entry| Some((entry.key.text()?, event(&entry.value)))).collect()
         }
-        _ => on.one_or_many().iter().filter_map(|name| Some((name.text()?, Vec::new()))).collect(),
+        _ => {
+            let names = on.one_or_many();
+            names.iter().filter_map(|name| Some((name.text()?, EventDefinition::default()))).collect()
+        }
     }
 }
 
@@ -242,7 +342,7 @@ mod tests {
 name: fix
 on: { issues: { types: [labeled] }, issue_comment: }
 env: { A: 1, B: x }
-concurrency: g
+concurrency: { group: g, queue: max }
 jobs:
   fix:
     runs-on: docker
@@ -256,16 +356,33 @@ jobs:
       - run: cargo test
         if: success()
         continue-on-error: true
+        timeout-minutes: ${{ matrix.m }}
+  next:
+    needs: [fix]
+    outputs: { a: '${{ steps.x.outputs.a }}' }
+    steps:
+      - { uses: agent, with: { from: needs.fix } }
 ";
         let workflow = read("w.yml", text).unwrap();
         assert_eq!(workflow.name, "fix");
-        assert_eq!(workflow.on["issues"], ["labeled"]);
-        assert!(workflow.on["issue_comment"].is_empty());
-        let job = &workflow.jobs[0];
-        assert_eq!((job.env["A"].as_str(), job.env["B"].as_str()), ("1", "y"));
+        assert_eq!(workflow.on["issues"].types, ["labeled"]);
+        assert!(workflow.on["issue_comment"].types.is_empty());
+        let plan = &workflow.plan;
+        assert_eq!(plan.env["A"].text().unwrap(), "1");
+        assert_eq!(plan.concurrency.as_ref().map(|concurrency| concurrency.queue), Some(Queue::Max));
+        let job = &plan.jobs[0];
+        assert_eq!(job.env["B"].text().unwrap(), "y");
+        assert_eq!((job.at.line, job.at.column), (7, 3));
         assert_eq!(job.steps[1].with["max-turns"], 3);
-        assert!(job.steps[2].continue_on_error);
-        assert_eq!(job.clis("claude-code"), ["script"]);
+        assert_eq!(job.steps[1].at.line, 13);
+        assert_eq!(job.steps[2].continue_on_error, Dynamic::Value(true));
+        assert_eq!(job.steps[2].timeout_minutes, Some(Dynamic::Expression("${{ matrix.m }}".to_owned())));
+        let next = &plan.jobs[1];
+        assert_eq!((next.needs.as_slice(), next.from.as_deref()), (&["fix".to_owned()][..], Some("fix")));
+        assert!(next.steps[0].with.is_empty());
+        // What is stored reads back.
+        let json = serde_json::to_string(&workflow).unwrap();
+        assert_eq!(serde_json::from_str::<Workflow>(&json).unwrap(), workflow);
     }
 
     #[test]
@@ -294,20 +411,17 @@ jobs:
         );
         refused("on: [push\njobs: x", "w.yml:2:");
         refused(
-            "on: push\njobs: {a: {steps: [{run: x}]}, b: {steps: [{run: x}]}}",
-            "several jobs is not run by this version",
+            "on: push\njobs:\n  a:\n    uses: other/repo/.github/workflows/x.yml@v1",
+            "w.yml:4:11: error: `other/repo/.github/workflows/x.yml@v1` can't run here",
         );
-        for (key, value) in [
-            ("needs", "a"),
-            ("if", "always()"),
-            ("container", "x"),
-            ("services", "{}"),
-            ("outputs", "{}"),
-            ("strategy", "{}"),
-        ] {
+        refused(
+            "on: push\njobs:\n  a:\n    steps: [{uses: agent, with: {from: needs.b}}]",
+            "w.yml:4:40: error: `from` names a job that this one needs",
+        );
+        for (key, value) in [("container", "x"), ("services", "{a: {image: x}}")] {
             refused(
                 &format!("on: push\njobs:\n  a:\n    {key}: {value}\n    steps: [{{run: x}}]"),
-                &format!("w.yml:4:5: error: `{key}` of a job is not run by this version"),
+                &format!("w.yml:4:5: error: `{key}` of a job is not run by Cloud Code"),
             );
         }
     }

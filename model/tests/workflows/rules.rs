@@ -248,6 +248,15 @@ fn agents() {
     job("budget-usd: 3, retries: 2", &[]);
     job("retries: 9", &["3:18 error agent"]);
     job("budget-usd: much", &["3:21 error value"]);
+    job("network: none", &[]);
+    job("network: {mode: restricted, allow: [pypi, '*.example.com', 'example.com:8443']}", &[]);
+    job("network: {mode: open, allow: [pypi]}", &["3:38 warning agent"]);
+    job(
+        "network: {allow: [10.0.0.1, 'https://x', '*']}",
+        &["3:27 error agent", "3:37 error agent", "3:50 error agent"],
+    );
+    job("network: closed", &["3:18 error value"]);
+    job("network: {mode: open, alow: []}", &["3:31 error unknown-key"]);
 }
 
 #[test]

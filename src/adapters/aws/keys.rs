@@ -5,7 +5,7 @@
 //! | a run | `run#ID` | `run` |
 //! | a large run's parts | `run#ID` | `part#WRITE#NUMBER` |
 //! | a semantic key | `semantic#KEY` | `semantic` |
-//! | a member of a concurrency group | `group#OWNER/NAME#GROUP` | `TIME#ID` |
+//! | a concurrency group | `group#OWNER/NAME#GROUP` | `group` |
 //! | a run on an issue | `subject#OWNER/NAME#NUMBER` | `TIME#ID` |
 //! | a decision | `decision#DELIVERY` | `decision` |
 //! | a message | `message#LANE#KEY` | `message` |

@@ -12,7 +12,7 @@
 //! that shows too early is hidden again. A body that is over 200 KB on the wire lies in the bucket, with a pointer in the message.
 //!
 //! **Store: one table.** A run is one item that holds the packed run; an update is conditional on its version. Lists are queries on
-//! indexes (by time, repository, status, both, due), never scans. Members of a concurrency group are items of their own, since the
+//! indexes (by time, repository, status, both, due), never scans. What runs on an issue, and a concurrency group, are items of their own, since the
 //! rule that two runs which came at once see each other needs consistent reads, which indexes don't have.
 //!
 //! **Agents and their files.** A Fargate task has no disk of ours and, of AWS, only a task role that all tasks share. It can read

@@ -37,7 +37,7 @@ pub fn kept_dir(data_dir: &Path, attempt: &AttemptId) -> PathBuf {
 fn component(name: &str) -> String {
     let safe = name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
         && name.len() <= 200
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
     if safe { name.to_owned() } else { format!("{}~", digest(&[name])) }
 }
 
@@ -58,6 +58,7 @@ mod tests {
             assert_eq!(below, format!("{run}/{job}/2/kept"));
         };
         check("fix_it-2", Some("fix_it-2"));
+        check("call.2.fix", Some("call.2.fix"));
         for bad in ["..", ".", "", "a/b", "../../etc", "a\0b", "-x", &"x".repeat(300)] {
             check(bad, None);
         }

@@ -7,6 +7,7 @@ use cloud_code_git::quarantine::{Expected, Limits, OpenError, Place, Quarantine,
 use cloud_code_git::{Oid, workspace};
 use cloud_code_model::ids::AttemptId;
 use cloud_code_model::policy::ChangePolicy;
+use cloud_code_model::untrusted::quiet_message;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs;
@@ -93,7 +94,11 @@ impl GitWorkspaces {
         })?;
         let base = Oid::from_str(&about.base)?;
         let expected = Expected { base, refname: format!("refs/heads/{}", about.branch) };
-        Quarantine::open(mirror.path(), &self.scratch_dir(attempt), bundle, &expected, &about.limits())
+        let scratch = self.scratch_dir(attempt);
+        let mut quarantine = Quarantine::open(mirror.path(), &scratch, bundle, &expected, &about.limits())?;
+        // The forge acts on what stands in messages: it closes issues, and calls people.
+        quarantine.reword(&|message| quiet_message(message, about.policy.closes))?;
+        Ok(quarantine)
     }
 
     /// Keeps a bundle that passed. The folder gets its name last, so that what is found under it is whole.

@@ -91,6 +91,10 @@ impl Forge for GitHubForge {
         self.read_workflows(repository).await
     }
 
+    async fn file(&self, repository: &Repository, path: &str) -> Result<Option<String>, ForgeError> {
+        self.read_file(repository, path).await
+    }
+
     async fn remote(&self, repository: &Repository, access: RemoteAccess) -> Result<Remote, ForgeError> {
         let grant = match access {
             RemoteAccess::Read => Grant::Fetch,

@@ -157,20 +157,49 @@ impl GitHubForge {
         Ok(texts.into_iter().flatten().collect())
     }
 
+    pub(super) async fn read_file(
+        &self,
+        repository: &Repository,
+        path: &str,
+    ) -> Result<Option<String>, ForgeError> {
+        // A way out of the repository is none into another part of the API.
+        let parts: Vec<&str> = path.split('/').collect();
+        if parts.iter().any(|part| matches!(*part, "" | "." | "..")) {
+            return Ok(None);
+        }
+        let parts: Vec<String> = parts.into_iter().map(encoded).collect();
+        Ok(self.read_content(repository, &parts.join("/")).await?.map(|file| file.text))
+    }
+
     /// `None` where it has gone meanwhile, or is no regular file after all (a submodule is listed as one).
     async fn read_workflow(
         &self,
         repository: &Repository,
         file: &ContentBody,
     ) -> Result<Option<WorkflowFile>, ForgeError> {
-        let call = Call::get(Self::path(repository, &format!("/contents/{FOLDER}/{}", encoded(&file.name))));
-        let body: ContentBody = match self.tokens.as_installation(repository, Grant::Read, &call).await {
-            Ok(reply) => reply.read()?,
-            Err(ForgeError::NotFound(_)) => return Ok(None),
-            Err(error) => return Err(error),
+        self.read_content(repository, &format!("{FOLDER}/{}", encoded(&file.name))).await
+    }
+
+    /// A file by its path, whose parts are encoded.
+    async fn read_content(
+        &self,
+        repository: &Repository,
+        path: &str,
+    ) -> Result<Option<WorkflowFile>, ForgeError> {
+        let call = Call::get(Self::path(repository, &format!("/contents/{path}")));
+        let listing: serde_json::Value =
+            match self.tokens.as_installation(repository, Grant::Read, &call).await {
+                Ok(reply) => reply.read()?,
+                Err(ForgeError::NotFound(_)) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+        // A folder is answered with a list.
+        let body: ContentBody = match serde_json::from_value(listing) {
+            Ok(body) => body,
+            Err(_) => return Ok(None),
         };
         if body.size > MAX_WORKFLOW_BYTES {
-            let (path, size) = (&file.path, body.size);
+            let (path, size) = (&body.path, body.size);
             return Err(ForgeError::Invalid(format!(
                 "the workflow {path} has {size} bytes; at most {MAX_WORKFLOW_BYTES} are read: make it smaller"
             )));
@@ -185,7 +214,7 @@ impl GitHubForge {
             .decode(packed)
             .map_err(|_| ForgeError::Unavailable(format!("{call}: the content is no base64")))?;
         // Bytes that are no text are told by whoever reads the workflow, with their line.
-        Ok(Some(WorkflowFile { path: file.path.clone(), text: String::from_utf8_lossy(&bytes).into_owned() }))
+        Ok(Some(WorkflowFile { path: body.path, text: String::from_utf8_lossy(&bytes).into_owned() }))
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::ports::{Decision, Page, RunFilter, RunSummary, Saved, Store, StoreError, Stored};
 use async_trait::async_trait;
 use cloud_code_model::ids::RunId;
-use cloud_code_model::run::Run;
+use cloud_code_model::run::{Group, Run};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,6 +16,7 @@ struct Inner {
     runs: HashMap<RunId, Stored>,
     semantic_keys: HashMap<String, RunId>,
     decisions: BTreeMap<(Timestamp, String), Decision>,
+    groups: HashMap<(String, String), (Group, u64)>,
 }
 
 impl Inner {
@@ -104,12 +105,25 @@ impl Store for MemoryStore {
         Ok(self.inner().ranked(limit, |run| run.due_at().filter(|at| *at <= now)))
     }
 
-    async fn active_in_group(&self, repository: &str, group: &str) -> Result<Vec<RunId>, StoreError> {
-        let wanted = |run: &Run| {
-            let inside = run.repository.full_name() == repository && run.group.as_deref() == Some(group);
-            (inside && !run.is_over()).then_some(run.created_at)
-        };
-        Ok(self.inner().ranked(usize::MAX, wanted))
+    async fn group(&self, repository: &str, name: &str) -> Result<(Group, u64), StoreError> {
+        let key = (repository.to_owned(), name.to_owned());
+        Ok(self.inner().groups.get(&key).cloned().unwrap_or_default())
+    }
+
+    async fn save_group(
+        &self,
+        repository: &str,
+        name: &str,
+        group: &Group,
+        version: u64,
+    ) -> Result<bool, StoreError> {
+        let mut inner = self.inner();
+        let stored = inner.groups.entry((repository.to_owned(), name.to_owned())).or_default();
+        let first = stored.1 == version;
+        if first {
+            *stored = (group.clone(), version + 1);
+        }
+        Ok(first)
     }
 
     async fn active_on(&self, repository: &str, subject: u64) -> Result<Vec<RunId>, StoreError> {

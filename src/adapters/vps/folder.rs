@@ -79,6 +79,24 @@ impl Forge for FolderForge {
         Ok(files)
     }
 
+    async fn file(&self, _: &Repository, path: &str) -> Result<Option<String>, ForgeError> {
+        if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+            return Ok(None);
+        }
+        let file = self.folder.join(path);
+        let unreadable =
+            |error: std::io::Error| ForgeError::Unavailable(format!("{}: {error}", file.display()));
+        match tokio::fs::symlink_metadata(&file).await {
+            Ok(meta) if !meta.is_file() => Ok(None),
+            Ok(meta) if meta.len() > MAX_WORKFLOW => {
+                Err(ForgeError::Invalid(format!("{path} has {} bytes", meta.len())))
+            }
+            Ok(_) => tokio::fs::read_to_string(&file).await.map(Some).map_err(unreadable),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unreadable(error)),
+        }
+    }
+
     async fn remote(&self, _: &Repository, _: RemoteAccess) -> Result<Remote, ForgeError> {
         let url = self.folder.to_string_lossy().into_owned();
         Ok(Remote { key: format!("folder/local/{}", digest(&[&url])), url, token: None })

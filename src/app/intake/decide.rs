@@ -1,4 +1,4 @@
-//! Is there a trigger, and may this actor?
+//! Is there a trigger, what does it ask for, and may this actor?
 
 use super::payload::Payload;
 use super::repository_of;
@@ -6,91 +6,141 @@ use crate::app::{App, AppError};
 use crate::ports::{Delivery, ForgeError, Issue};
 use cloud_code_model::command::{self, Command};
 use cloud_code_model::run::Repository;
-use cloud_code_model::workflow::EventKind;
+use cloud_code_model::workflow::plan::Event;
 use jiff::Timestamp;
 
-/// Something that asks for a run, or for the end of one; not yet known whether it may.
+/// Something that asks for a run, or something of one; not yet known whether it may.
 #[derive(Debug)]
 pub(super) struct Trigger {
     pub(super) repository: Repository,
+    /// The issue or pull request; 0 where the event has none.
     pub(super) number: u64,
     pub(super) actor: String,
     pub(super) by_bot: bool,
-    pub(super) kind: EventKind,
+    pub(super) event: Event,
     /// Whether a person typed it.
     pub(super) command: bool,
-    pub(super) cancel: bool,
-    /// A mistyped command.
-    pub(super) unknown: Option<String>,
-    pub(super) instructions: Option<String>,
+    /// Whether nobody asked for anything: whoever caused the event need not know that there are workflows.
+    pub(super) passive: bool,
+    pub(super) wish: Wish,
     pub(super) at: Option<Timestamp>,
     /// The same for an event that was sent again under another delivery id.
     pub(super) semantic_key: String,
 }
 
+/// What a trigger asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Wish {
+    Start {
+        instructions: Option<String>,
+    },
+    Cancel,
+    Review {
+        job: Option<String>,
+        approve: bool,
+    },
+    Rerun {
+        all: bool,
+    },
+    /// A mistyped command.
+    Unknown(String),
+}
+
 /// What shall be done about a trigger.
 pub(super) enum Verdict {
     Start(Issue),
-    Cancel,
+    /// Anything else that the trigger asks for.
+    Do,
     Refuse(String),
 }
+
+/// Events that start workflows though nobody addressed us.
+const PASSIVE: [&str; 12] = [
+    "create",
+    "delete",
+    "discussion",
+    "issues",
+    "milestone",
+    "pull_request",
+    "pull_request_review",
+    "pull_request_review_comment",
+    "push",
+    "release",
+    "repository_dispatch",
+    "workflow_dispatch",
+];
 
 /// Reads the trigger, without asking anybody. `Err` is the reason why the delivery is dropped.
 pub(super) fn trigger(app: &App, delivery: &Delivery, payload: &Payload) -> Result<Trigger, String> {
     let (event, action) = (delivery.event.as_str(), payload.action.as_str());
-    let kind = match (event, action) {
-        ("issues", "labeled") => EventKind::IssueLabeled,
-        ("issue_comment", "created") => EventKind::IssueCommented,
-        _ if action.is_empty() => return Err(format!("nothing starts on `{event}`")),
-        _ => return Err(format!("nothing starts on `{event}` `{action}`")),
-    };
+    let addressed = matches!((event, action), ("issues", "labeled") | ("issue_comment", "created"));
+    if !addressed && !PASSIVE.contains(&event) {
+        return Err(nothing_starts(event, action));
+    }
     let missing = |what: &str| format!("the payload of `{event}` has no `{what}`");
     let repository = repository_of(payload).ok_or_else(|| missing("repository"))?;
-    let issue = payload.issue.as_ref().ok_or_else(|| missing("issue"))?;
     let sender = payload.sender.as_ref().ok_or_else(|| missing("sender"))?;
     if sender.login.eq_ignore_ascii_case(&app.forge.own_login()) {
         return Err("our own doing".to_owned());
     }
+    let issue = payload.issue.as_ref();
+    if addressed && issue.is_none() {
+        return Err(missing("issue"));
+    }
+    let pull = payload.pull_request.as_ref();
+    let number = issue.map(|issue| issue.number).or(pull.map(|pull| pull.number)).unwrap_or(0);
+    let updated = issue.map(|issue| issue.updated_at.as_str()).or(pull.map(|pull| pull.updated_at.as_str()));
+    // Without a time every later event of the issue would be taken for this one.
+    let moment = updated.filter(|at| !at.is_empty()).unwrap_or(&delivery.id);
     let full_name = repository.full_name();
-    let base = |detail: &str| format!("{full_name}#{} {event} {action} {detail}", issue.number);
+    let base = |detail: &str| format!("{full_name}#{number} {event} {action} {detail}");
     let mut trigger = Trigger {
-        semantic_key: String::new(),
-        number: issue.number,
+        semantic_key: base(moment),
+        number,
         actor: sender.login.clone(),
         by_bot: sender.kind != "User",
-        kind,
+        event: Event::new(event, serde_json::from_str(delivery.payload.get()).unwrap_or_default()),
         command: false,
-        cancel: false,
-        unknown: None,
-        instructions: None,
+        passive: !addressed,
+        wish: Wish::Start { instructions: None },
         at: None,
         repository,
     };
-    match kind {
-        EventKind::IssueLabeled => {
+    match (event, action) {
+        ("issues", "labeled") => {
             let label = payload.label.as_ref().ok_or_else(|| missing("label"))?;
             if !label.name.eq_ignore_ascii_case(&app.settings.label) {
                 return Err(format!("the label `{}` starts nothing", label.name));
             }
-            // Without a time every later labelling of the issue would be taken for this one.
-            let at = if issue.updated_at.is_empty() { &delivery.id } else { &issue.updated_at };
-            trigger.semantic_key = base(at);
         }
-        EventKind::IssueCommented => {
+        ("issue_comment", "created") => {
             let comment = payload.comment.as_ref().ok_or_else(|| missing("comment"))?;
             let body = comment.body.as_deref().unwrap_or_default();
-            match command::parse(body) {
+            trigger.wish = match command::parse(body) {
                 None => return Err("the comment does not begin with /cloud-code".to_owned()),
-                Some(Command::Run { instructions }) => trigger.instructions = Some(instructions),
-                Some(Command::Cancel) => trigger.cancel = true,
-                Some(Command::Unknown { word }) => trigger.unknown = Some(word),
-            }
+                Some(Command::Run { instructions }) => Wish::Start { instructions: Some(instructions) },
+                Some(Command::Cancel) => Wish::Cancel,
+                Some(Command::Approve { job }) => Wish::Review { job, approve: true },
+                Some(Command::Reject { job }) => Wish::Review { job, approve: false },
+                Some(Command::Rerun { all }) => Wish::Rerun { all },
+                Some(Command::Unknown { word }) => Wish::Unknown(word),
+            };
             trigger.command = true;
             trigger.at = comment.created_at;
             trigger.semantic_key = base(&format!("comment {}", comment.id));
         }
+        _ => {}
     }
     Ok(trigger)
+}
+
+/// Why an event is ignored that no workflow names.
+pub(super) fn nothing_starts(event: &str, action: &str) -> String {
+    if action.is_empty() {
+        format!("nothing starts on `{event}`")
+    } else {
+        format!("nothing starts on `{event}` `{action}`")
+    }
 }
 
 /// Asks the forge whether this actor may, on this issue.
@@ -109,25 +159,26 @@ pub(super) async fn verdict(app: &App, trigger: &Trigger) -> Result<Verdict, App
             return refuse("only people with write access to this repository may do this");
         }
     }
-    if let Some(word) = &trigger.unknown {
-        let known = command::KNOWN
-            .iter()
-            .map(|word| format!("`/cloud-code {word}`"))
-            .collect::<Vec<_>>()
-            .join(" and ");
-        return Ok(Verdict::Refuse(match word.as_str() {
-            "" => format!("there is no command; known are {known}"),
-            word => format!("`{word}` is no command; known are {known}"),
-        }));
+    match &trigger.wish {
+        Wish::Unknown(word) => {
+            let known: Vec<_> = command::KNOWN.iter().map(|word| format!("`/cloud-code {word}`")).collect();
+            let known = known.join(", ");
+            return Ok(Verdict::Refuse(match word.as_str() {
+                "" => format!("there is no command; known are {known}"),
+                word => format!("`{word}` is no command; known are {known}"),
+            }));
+        }
+        Wish::Cancel | Wish::Review { .. } | Wish::Rerun { .. } => return Ok(Verdict::Do),
+        Wish::Start { .. } => {}
     }
-    if trigger.cancel {
-        return Ok(Verdict::Cancel);
-    }
-    let issue = match app.forge.issue(&trigger.repository, trigger.number).await {
-        Ok(issue) => issue,
-        Err(error) => return refuse_for_good(error),
+    let issue = match trigger.number {
+        0 => nothing(trigger),
+        number => match app.forge.issue(&trigger.repository, number).await {
+            Ok(issue) => issue,
+            Err(error) => return refuse_for_good(error),
+        },
     };
-    if !issue.open {
+    if !issue.open && !trigger.passive {
         return refuse("the issue is closed");
     }
     if issue.from_fork {
@@ -137,6 +188,22 @@ pub(super) async fn verdict(app: &App, trigger: &Trigger) -> Result<Verdict, App
         Ok(info) if info.read_only => refuse("the repository is archived"),
         Ok(_) => Ok(Verdict::Start(issue)),
         Err(error) => refuse_for_good(error),
+    }
+}
+
+/// What stands for the issue of a run that is about none.
+fn nothing(trigger: &Trigger) -> Issue {
+    Issue {
+        number: 0,
+        title: trigger.event.name.replace('_', " "),
+        body: String::new(),
+        author: trigger.actor.clone(),
+        url: String::new(),
+        open: true,
+        is_pull: false,
+        from_fork: false,
+        branches: None,
+        labels: Vec::new(),
     }
 }
 

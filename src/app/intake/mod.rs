@@ -1,17 +1,19 @@
 //! From a delivery to runs, or to a recorded reason why not. Decides before anything boots.
 
+mod commands;
 mod decide;
+mod files;
 mod payload;
 mod start;
 
-pub use start::{StartSpec, start};
+pub use start::{StartSpec, complete, start};
 
-use super::{App, AppError, cancel};
+use super::{App, AppError};
 use crate::comments;
-use crate::ports::{Decision, Delivery, StoreError};
+use crate::ports::{Decision, Delivery};
 use cloud_code_model::ids::{RunId, digest};
-use cloud_code_model::run::{Repository, Run};
-use decide::{Trigger, Verdict};
+use cloud_code_model::run::Repository;
+use decide::{Trigger, Verdict, Wish};
 use payload::Payload;
 
 /// Handles one delivery, from the queue. Handled twice it does the same again, which changes nothing.
@@ -30,21 +32,22 @@ pub async fn handle(app: &App, delivery: &Delivery) -> Result<(), AppError> {
         Ok(trigger) => trigger,
         Err(reason) => return record(app, delivery, Some(&payload), "ignored", reason, Vec::new()).await,
     };
+    let mut files = None;
+    if trigger.passive {
+        // Nobody waits for an answer, so it is asked first whether there is anything to start.
+        let found = files::read(app, &trigger.repository).await?;
+        if !found.workflows.iter().any(|workflow| trigger.event.starts(workflow).is_ok()) {
+            let reason = decide::nothing_starts(&delivery.event, &payload.action);
+            return record(app, delivery, Some(&payload), "ignored", reason, Vec::new()).await;
+        }
+        files = Some(found);
+    }
     match decide::verdict(app, &trigger).await? {
-        Verdict::Start(issue) => start_all(app, delivery, &payload, &trigger, issue).await,
-        Verdict::Cancel => {
-            let runs = cancel_all(app, delivery, &trigger).await?;
-            let text = comments::cancelled_by_command(&trigger.actor, runs.len());
+        Verdict::Start(issue) => start_all(app, delivery, &payload, &trigger, issue, files).await,
+        Verdict::Do => {
+            let (outcome, reason, runs, text) = commands::obey(app, delivery, &trigger).await?;
             reply(app, delivery, &trigger, &text).await?;
-            record(
-                app,
-                delivery,
-                Some(&payload),
-                "cancelled",
-                format!("{} run(s) cancelled", runs.len()),
-                runs,
-            )
-            .await
+            record(app, delivery, Some(&payload), outcome, reason, runs).await
         }
         Verdict::Refuse(reason) => refuse(app, delivery, &payload, &trigger, reason).await,
     }
@@ -72,21 +75,34 @@ async fn start_all(
     payload: &Payload,
     trigger: &Trigger,
     issue: crate::ports::Issue,
+    files: Option<files::Files>,
 ) -> Result<(), AppError> {
-    let (workflows, errors) = start::workflows(app, &trigger.repository, trigger.kind).await?;
+    let mut files = match files {
+        Some(files) => files,
+        None => files::read(app, &trigger.repository).await?,
+    };
     let mut runs = Vec::new();
-    let mut problems = errors;
-    for workflow in workflows {
+    let mut problems = std::mem::take(&mut files.errors);
+    for mut workflow in std::mem::take(&mut files.workflows) {
+        if trigger.event.starts(&workflow).is_err() {
+            continue;
+        }
+        if let Err(problem) = files.complete(app, &trigger.repository, &mut workflow).await? {
+            problems.push(problem);
+            continue;
+        }
+        let instructions = match &trigger.wish {
+            Wish::Start { instructions } => instructions.clone(),
+            _ => None,
+        };
         let spec = StartSpec {
             delivery: delivery.id.clone(),
-            event: delivery.event.clone(),
-            action: payload.action.clone(),
+            event: trigger.event.clone(),
             actor: trigger.actor.clone(),
-            instructions: trigger.instructions.clone(),
+            instructions,
             triggered_at: trigger.at.unwrap_or(delivery.received_at),
             repository: trigger.repository.clone(),
             issue: issue.clone(),
-            payload: serde_json::from_str(delivery.payload.get()).unwrap_or_default(),
             semantic_key: trigger.semantic_key.clone(),
         };
         match start(app, &spec, workflow).await? {
@@ -94,7 +110,7 @@ async fn start_all(
             Err(problem) => problems.push(problem),
         }
     }
-    if !problems.is_empty() {
+    if !problems.is_empty() && !trigger.passive {
         reply(app, delivery, trigger, &comments::bad_workflows(&problems)).await?;
     }
     let (outcome, reason) = match (runs.is_empty(), problems.is_empty()) {
@@ -111,32 +127,6 @@ async fn start_all(
 
 fn reason_no_workflow() -> &'static str {
     "no workflow under `.cloud-code/` on the default branch starts on this event"
-}
-
-async fn cancel_all(app: &App, delivery: &Delivery, trigger: &Trigger) -> Result<Vec<RunId>, AppError> {
-    let mut cancelled = Vec::new();
-    for id in app.store.active_on(&trigger.repository.full_name(), trigger.number).await? {
-        let run = match app.store.load(&id).await {
-            Err(error @ StoreError::Corrupt(_)) => {
-                tracing::error!(run = %id, %error, "a run could not be read");
-                continue;
-            }
-            other => other?.map(|stored| stored.run),
-        };
-        let Some(run) = run else { continue };
-        if was_there(&run, delivery) {
-            cancel::cancel(app, &id, &trigger.actor).await?;
-            cancelled.push(id);
-        }
-    }
-    Ok(cancelled)
-}
-
-/// Whether a run was asked for before this delivery came: one that is handled late, or again after a crash, must not end
-/// what people asked for since.
-fn was_there(run: &Run, delivery: &Delivery) -> bool {
-    let asked = run.context["cloud_code"]["triggered_at"].as_str().and_then(|text| text.parse().ok());
-    run.created_at.min(asked.unwrap_or(run.created_at)) <= delivery.received_at
 }
 
 /// Answers the person who typed a command, once however often the delivery is handled.
@@ -179,7 +169,7 @@ async fn record(
         at: app.clock.now(),
         event: delivery.event.clone(),
         repository: repository.map(|repository| format!("{}/{}", repository.owner.login, repository.name)),
-        subject: payload.and_then(|payload| payload.issue.as_ref()).map(|issue| issue.number),
+        subject: payload.and_then(Payload::subject),
         actor: payload.and_then(|payload| payload.sender.as_ref()).map(|sender| sender.login.clone()),
         outcome: outcome.to_owned(),
         reason,

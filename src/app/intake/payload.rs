@@ -13,6 +13,22 @@ pub(super) struct Payload {
     pub(super) repository: Option<Repository>,
     pub(super) sender: Option<User>,
     pub(super) installation: Option<Installation>,
+    pub(super) pull_request: Option<PullRequest>,
+}
+
+impl Payload {
+    /// The issue or pull request that it is about.
+    pub(super) fn subject(&self) -> Option<u64> {
+        let pull = self.pull_request.as_ref().map(|pull| pull.number);
+        self.issue.as_ref().map(|issue| issue.number).or(pull)
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct PullRequest {
+    pub(super) number: u64,
+    #[serde(default)]
+    pub(super) updated_at: String,
 }
 
 #[derive(Debug, Deserialize)]

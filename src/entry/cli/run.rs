@@ -13,7 +13,8 @@ use clap::Args;
 use cloud_code_model::cli;
 use cloud_code_model::ids::RunId;
 use cloud_code_model::run::{Conclusion, Repository, Run};
-use cloud_code_model::workflow::{self, Workflow};
+use cloud_code_model::workflow::plan::Event;
+use cloud_code_model::workflow::{self, Job, JobDefinition, Workflow};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -142,7 +143,7 @@ fn workflow(args: &RunArgs, folder: &Path, agents: &AgentsConfig) -> anyhow::Res
             cli::names()
         );
     }
-    for step in workflow.jobs.iter_mut().flat_map(|job| &mut job.steps) {
+    for step in workflow.plan.jobs.iter_mut().flat_map(|job| &mut job.steps) {
         if step.uses.as_deref() != Some("agent") {
             continue;
         }
@@ -159,7 +160,7 @@ fn workflow(args: &RunArgs, folder: &Path, agents: &AgentsConfig) -> anyhow::Res
         );
     }
     // The folder's own server may name another runner; here the command line decides.
-    workflow.jobs.iter_mut().for_each(|job| job.runs_on = None);
+    workflow.plan.jobs.iter_mut().for_each(|job| job.runs_on = None);
     Ok(workflow)
 }
 
@@ -170,7 +171,9 @@ fn only_workflow(folder: &Path) -> anyhow::Result<Option<PathBuf>> {
     for entry in entries {
         let path = entry?.path();
         let yaml = path.extension().is_some_and(|ending| ending == "yml" || ending == "yaml");
-        let ours = path.file_stem().is_some_and(|stem| stem == "tasking" || stem == "reporting");
+        let ours = path
+            .file_stem()
+            .is_some_and(|stem| stem == "tasking" || stem == "reporting" || stem == "environments");
         if yaml && !ours && path.is_file() {
             found.push(path);
         }
@@ -200,12 +203,13 @@ fn plan(
     let target = format!("cloud-code/issue-{}", issue.number);
     if args.json {
         let jobs: Vec<_> = workflow
+            .plan
             .jobs
             .iter()
             .map(|job| {
                 serde_json::json!({
-                    "key": job.key, "timeout_minutes": job.timeout_minutes,
-                    "clis": job.clis(&agents.settings.default_cli),
+                    "key": job.key, "timeout_minutes": minutes(job).parse::<f64>().ok(),
+                    "clis": clis(job, &agents.settings.default_cli),
                     "steps": job.steps.iter().map(step_line).collect::<Vec<_>>(),
                 })
             })
@@ -221,14 +225,30 @@ fn plan(
     print_line(&format!("repository {} ({branch} → {target})", folder.display()))?;
     print_line(&format!("workflow   {}", workflow.path))?;
     print_line(&format!("runner     {runner}"))?;
-    for job in &workflow.jobs {
-        print_line(&format!("job        {} (at most {} minutes)", job.key, job.timeout_minutes))?;
+    for job in &workflow.plan.jobs {
+        print_line(&format!("job        {} (at most {} minutes)", job.key, minutes(job)))?;
         for step in &job.steps {
             print_line(&format!("  - {}", step_line(step)))?;
         }
     }
     print_line("Nothing was started (--dry-run).")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The time limit, as far as it is known before the job starts.
+fn minutes(job: &JobDefinition) -> String {
+    let written = job.timeout_minutes.as_ref().and_then(workflow::Token::text);
+    written.unwrap_or_else(|| Job::DEFAULT_TIMEOUT_MINUTES.to_string())
+}
+
+fn clis(job: &JobDefinition, default: &str) -> Vec<String> {
+    let agents = job.steps.iter().filter(|step| step.is_agent());
+    let mut names: Vec<String> = agents
+        .map(|step| step.with.get("cli").and_then(serde_json::Value::as_str).unwrap_or(default).to_owned())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 fn step_line(step: &workflow::Step) -> String {
@@ -252,11 +272,14 @@ async fn start(
         .file_name()
         .map_or_else(|| "repository".to_owned(), |name| name.to_string_lossy().into_owned());
     let delivery = format!("local {} {now}", std::process::id());
+    let payload = serde_json::json!({
+        "action": "labeled",
+        "issue": { "number": issue.number, "title": issue.title, "body": issue.body, "user": { "login": issue.author } },
+    });
     let spec = intake::StartSpec {
         semantic_key: delivery.clone(),
         delivery,
-        event: "issues".to_owned(),
-        action: "labeled".to_owned(),
+        event: Event::new("issues", payload),
         actor: "you".to_owned(),
         instructions: None,
         triggered_at: now,
@@ -266,12 +289,12 @@ async fn start(
             installation: 0,
             default_branch: branch.to_owned(),
         },
-        payload: serde_json::json!({
-            "action": "labeled",
-            "issue": { "number": issue.number, "title": issue.title, "body": issue.body, "user": { "login": issue.author } },
-        }),
         issue,
     };
+    let mut workflow = workflow;
+    intake::complete(app, &spec.repository, &mut workflow)
+        .await?
+        .map_err(|problem| anyhow::anyhow!(problem))?;
     intake::start(app, &spec, workflow).await?.map_err(|problem| anyhow::anyhow!(problem))
 }
 

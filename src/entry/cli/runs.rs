@@ -1,11 +1,11 @@
-//! `cloud-code runs list|show|logs|cancel`: what the server knows, on the terminal.
+//! `cloud-code runs list|show|logs|cancel|approve|reject|rerun`: what the server knows, on the terminal.
 
 use super::client::{Answer, Client};
 use super::show;
 use super::table::{self, Cell, Palette};
 use crate::config::Environment;
 use crate::http::api::logs::{COMPLETE, NEXT_OFFSET};
-use crate::http::api::view::{ApiCancelled, ApiRun, ApiRunList};
+use crate::http::api::view::{ApiActed, ApiCancelled, ApiRun, ApiRunList};
 use crate::words::{Tone, age, cut, one_line, outcome};
 use clap::{Args, Subcommand, ValueEnum};
 use cloud_code_model::ids::RunId;
@@ -48,8 +48,14 @@ pub enum RunsCommand {
     Show(ShowArgs),
     /// Print what a run's agent printed.
     Logs(LogsArgs),
-    /// End a run.
+    /// End a run, or one job of it.
     Cancel(CancelArgs),
+    /// Let a job pass its environment.
+    Approve(ReviewArgs),
+    /// Do not let a job pass its environment.
+    Reject(ReviewArgs),
+    /// Run again what failed of a run, or all of it.
+    Rerun(RerunArgs),
 }
 
 /// `runs list`
@@ -118,9 +124,37 @@ pub struct CancelArgs {
     /// The run's id.
     #[arg(value_parser = run_id)]
     pub run: RunId,
+    /// Only this job, by its key.
+    #[arg(long)]
+    pub job: Option<String>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `runs approve` and `runs reject`
+#[derive(Debug, Args)]
+pub struct ReviewArgs {
+    /// The run's id.
+    #[arg(value_parser = run_id)]
+    pub run: RunId,
+    /// The job's key.
+    #[arg(long)]
+    pub job: String,
+    /// Your login on the forge: one of the environment's reviewers, and not who started the run.
+    #[arg(long, value_name = "LOGIN")]
+    pub by: String,
+}
+
+/// `runs rerun`
+#[derive(Debug, Args)]
+pub struct RerunArgs {
+    /// The run's id.
+    #[arg(value_parser = run_id)]
+    pub run: RunId,
+    /// Run everything again, not only what failed and what needs that.
+    #[arg(long)]
+    pub all: bool,
 }
 
 fn run_id(text: &str) -> Result<RunId, String> {
@@ -193,6 +227,21 @@ pub async fn execute_in(
             print(&show::lines(&run, surroundings.now(), palette), out)
         }
         RunsCommand::Logs(args) => logs(&client, &args, surroundings, out).await,
+        RunsCommand::Approve(args) => {
+            acted(&client, &args.run, "approve", &[("job", &args.job), ("by", &args.by)], "is approved", out)
+                .await
+        }
+        RunsCommand::Reject(args) => {
+            acted(&client, &args.run, "reject", &[("job", &args.job), ("by", &args.by)], "is rejected", out)
+                .await
+        }
+        RunsCommand::Rerun(args) => {
+            let jobs = if args.all { "all" } else { "failed" };
+            acted(&client, &args.run, "rerun", &[("jobs", jobs)], "runs again", out).await
+        }
+        RunsCommand::Cancel(CancelArgs { run, job: Some(job), .. }) => {
+            acted(&client, &run, "cancel-job", &[("job", &job)], "is being cancelled", out).await
+        }
         RunsCommand::Cancel(args) => {
             let answer = client.post(format!("/runs/{}/cancel", args.run)).await?;
             let cancelled: ApiCancelled = client.json(&answer)?;
@@ -206,6 +255,22 @@ pub async fn execute_in(
             print(&[said], out)
         }
     }
+}
+
+/// Does something to a run, and says so.
+async fn acted(
+    client: &Client,
+    run: &RunId,
+    what: &str,
+    query: &[(&str, &str)],
+    said: &str,
+    out: &mut (impl Write + Send),
+) -> Result<(), ClientError> {
+    let pairs = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+    let answer = client.post(format!("/runs/{run}/{what}?{pairs}")).await?;
+    let _: ApiActed = client.json(&answer)?;
+    let job = query.iter().find(|(name, _)| *name == "job").map(|(_, job)| format!("{job} of "));
+    print(&[format!("{}{run} {said}", job.unwrap_or_default())], out)
 }
 
 fn read_token(path: &std::path::Path) -> Result<String, ClientError> {

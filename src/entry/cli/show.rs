@@ -57,6 +57,16 @@ pub(super) fn lines(run: &ApiRun, now: Timestamp, palette: Palette) -> Vec<Strin
     }
     for job in &run.jobs {
         lines.push(String::new());
+        if job.attempts.is_empty() {
+            let state = if job.state.is_empty() { "queued" } else { &job.state };
+            let tone = Tone::of(state, job.conclusion.as_deref());
+            let said = outcome(state, job.conclusion.as_deref());
+            let mark = palette.tone(tone, &format!("{} {said}", tone.mark()));
+            lines.push(format!("{}  {mark}", palette.bold(&one_line(&job.name))));
+            if let Some(reason) = job.reason.as_ref().filter(|reason| Some(*reason) != run.reason.as_ref()) {
+                lines.extend(reason.lines().map(|line| format!("  {}", one_line(line))));
+            }
+        }
         for attempt in &job.attempts {
             let many = job.attempts.len() > 1;
             let name =

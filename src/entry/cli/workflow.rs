@@ -4,6 +4,7 @@ use super::{CommandResult, print_line};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use cloud_code_model::expression::{Contexts, Expression, JobStatus, Value};
+use cloud_code_model::run::preview;
 use cloud_code_model::workflow;
 use std::io::Write;
 use std::path::PathBuf;
@@ -16,6 +17,22 @@ pub(super) enum WorkflowCommand {
     Lint(LintArgs),
     /// Evaluate an expression and print its value as JSON.
     Eval(EvalArgs),
+    /// Print the jobs that an event would start, and why the others do not, as JSON.
+    Plan(PlanArgs),
+}
+
+/// `workflow plan`
+#[derive(Debug, Args)]
+pub(super) struct PlanArgs {
+    /// The workflow file.
+    file: PathBuf,
+    /// A JSON file: the payload as the forge sends it, or an object with `event_name`, `event` (the payload) and, if wanted, `actor`,
+    /// `repository`, `inputs`, `changed_files`.
+    #[arg(long, value_name = "FILE")]
+    event: PathBuf,
+    /// The event's name, where the file does not say it and its payload does not show it.
+    #[arg(long, value_name = "NAME")]
+    event_name: Option<String>,
 }
 
 /// `workflow lint`
@@ -46,7 +63,42 @@ pub(super) fn execute(command: WorkflowCommand) -> CommandResult {
     match command {
         WorkflowCommand::Lint(args) => lint(&args),
         WorkflowCommand::Eval(args) => eval(&args),
+        WorkflowCommand::Plan(args) => plan(&args),
     }
+}
+
+fn plan(args: &PlanArgs) -> CommandResult {
+    let read = |path: &PathBuf| std::fs::read_to_string(path).with_context(|| path.display().to_string());
+    let name = args.file.display().to_string();
+    let mut workflow = workflow::read(&name, &read(&args.file)?)?;
+    let json: serde_json::Value = serde_json::from_str(&read(&args.event)?)
+        .with_context(|| format!("{}: expected a JSON object", args.event.display()))?;
+    let asked = preview::Asked::from_json(&json, args.event_name.as_deref())
+        .map_err(|problem| anyhow::anyhow!("{}: {problem}", args.event.display()))?;
+    let root = repository_of(&args.file);
+    // What it calls and uses lies beside it, as far as it is there.
+    loop {
+        let known = |path: &str| Some(std::fs::read_to_string(root.join(path)).ok());
+        if workflow.plan.resolve(&known)?.is_empty() {
+            break;
+        }
+    }
+    let environments = [".cloud-code/environments.yml", ".cloud-code/environments.yaml"];
+    for path in environments.map(|path| root.join(path)).iter().filter(|path| path.is_file()) {
+        let found = workflow::environments(&path.display().to_string(), &read(path)?);
+        workflow.plan.environments = found.map_err(|problem| anyhow::anyhow!(problem))?;
+    }
+    print_line(&serde_json::to_string_pretty(&preview::preview(&workflow, &asked))?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The folder that a workflow's own paths (`./…`) start from: that of its repository, else its own.
+fn repository_of(file: &std::path::Path) -> PathBuf {
+    let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let above = absolute.ancestors().skip(1);
+    let root =
+        above.into_iter().find(|folder| folder.join(".git").exists() || folder.join(".cloud-code").is_dir());
+    root.or(absolute.parent()).unwrap_or(&absolute).to_owned()
 }
 
 fn lint(args: &LintArgs) -> CommandResult {

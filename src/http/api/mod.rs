@@ -1,5 +1,6 @@
 //! `/api/v1`: what the console and `cloud-code runs` read, for holders of a token; described by OpenAPI.
 
+mod actions;
 mod cancel;
 mod decisions;
 pub mod logs;
@@ -23,7 +24,7 @@ const BASE: &str = "/api/v1";
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Cloud Code", description = "Runs that turn issues into pull requests: read them, cancel them."),
+    info(title = "Cloud Code", description = "Runs that turn issues into pull requests: read them, cancel them, approve them, run them again."),
     components(schemas(ErrorBody, ErrorDetail)),
     modifiers(&Token),
     tags((name = "runs", description = "Runs and what is left of them"), (name = "decisions", description = "Why a delivery started a run, or none"))
@@ -51,6 +52,10 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(logs::logs))
         .routes(routes!(logs::transcript))
         .routes(routes!(cancel::cancel))
+        .routes(routes!(actions::cancel_job))
+        .routes(routes!(actions::approve))
+        .routes(routes!(actions::reject))
+        .routes(routes!(actions::rerun))
         .routes(routes!(decisions::list));
     OpenApiRouter::with_openapi(Document::openapi()).nest(BASE, routes)
 }

@@ -183,12 +183,40 @@ pub struct ApiJob {
     pub key: String,
     /// Its name.
     pub name: String,
+    /// `blocked` (by jobs that it needs), `ready` (for its turn in its matrix), `environment` (it waits for an approval or a timer),
+    /// `concurrency` (it waits for its group), `started`, `calling` (another workflow), or `completed`.
+    #[serde(default)]
+    pub state: String,
+    /// Its values of the matrix; null where it has none.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub matrix: Option<serde_json::Value>,
+    /// Its outputs.
+    #[serde(default)]
+    pub outputs: std::collections::BTreeMap<String, String>,
+    /// Its environment, once it came there.
+    #[serde(default)]
+    pub environment: Option<ApiEnvironment>,
     /// How it ended, as a run's.
     pub conclusion: Option<String>,
     /// Why, for people.
     pub reason: Option<String>,
     /// Its tries, oldest first.
     pub attempts: Vec<ApiAttempt>,
+}
+
+/// An environment that a job waits at, or has passed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ApiEnvironment {
+    /// Its name.
+    pub name: String,
+    /// One of these has to approve.
+    pub reviewers: Vec<String>,
+    /// Who did.
+    pub approved_by: Option<String>,
+    /// The job goes on not before then.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub wait_until: Option<Timestamp>,
 }
 
 /// One try of a job.
@@ -227,6 +255,8 @@ pub struct ApiAttempt {
     pub usage: ApiUsage,
     /// Whether its change is only what was there when it was cut short.
     pub salvaged: bool,
+    /// Hosts that its network did not let it reach.
+    pub blocked_hosts: Vec<String>,
     /// What was published of it.
     pub publication: Option<ApiPublication>,
 }
@@ -272,6 +302,15 @@ pub struct ApiCancelled {
     /// The run.
     pub run: String,
     /// `accepted` or `already_over`.
+    pub outcome: String,
+}
+
+/// What became of a wish.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ApiActed {
+    /// The run.
+    pub run: String,
+    /// `accepted`.
     pub outcome: String,
 }
 

@@ -1,12 +1,13 @@
 //! Makes the views of what the store has.
 
 use super::view::{
-    ApiAttempt, ApiCancelRequest, ApiDecision, ApiHistoryEntry, ApiJob, ApiPending, ApiPublication,
-    ApiPullRequest, ApiRun, ApiRunRow, ApiStep, ApiSubject, ApiTrigger, ApiUsage, ApiWorkflow,
+    ApiAttempt, ApiCancelRequest, ApiDecision, ApiEnvironment, ApiHistoryEntry, ApiJob, ApiPending,
+    ApiPublication, ApiPullRequest, ApiRun, ApiRunRow, ApiStep, ApiSubject, ApiTrigger, ApiUsage,
+    ApiWorkflow,
 };
 use crate::ports::{Decision, RunSummary};
 use cloud_code_model::run::{
-    Attempt, AttemptState, Job, Outgoing, Publication, Run, StepSummary, StopReason, Usage,
+    Attempt, AttemptState, Job, JobState, Outgoing, Publication, Run, StepSummary, StopReason, Usage,
 };
 
 impl ApiRunRow {
@@ -114,6 +115,15 @@ fn job(job: &Job) -> ApiJob {
     ApiJob {
         key: job.key.clone(),
         name: job.spec.name.clone(),
+        state: if job.is_over() { "completed" } else { job_state(job.state) }.to_owned(),
+        matrix: job.matrix.clone().map(serde_json::Value::Object),
+        outputs: job.outputs.clone(),
+        environment: job.gate.as_ref().map(|gate| ApiEnvironment {
+            name: gate.environment.clone(),
+            reviewers: gate.reviewers.clone(),
+            approved_by: gate.approved_by.clone(),
+            wait_until: gate.wait_until,
+        }),
         conclusion: job.conclusion.map(|conclusion| conclusion.as_str().to_owned()),
         reason: job.reason.clone(),
         attempts: job.attempts.iter().map(attempt).collect(),
@@ -137,6 +147,7 @@ fn attempt(attempt: &Attempt) -> ApiAttempt {
         summary: report.and_then(|report| report.summary.clone()),
         usage: report.map(|report| usage(&report.usage)).unwrap_or_default(),
         salvaged: report.is_some_and(|report| report.salvaged),
+        blocked_hosts: report.map(|report| report.blocked_hosts.clone()).unwrap_or_default(),
         publication: attempt.publication.as_ref().map(publication),
     }
 }
@@ -151,6 +162,17 @@ fn pending(outgoing: &Outgoing) -> ApiPending {
         tries: outgoing.tries,
         due_at: outgoing.due_at,
         error: outgoing.error.clone(),
+    }
+}
+
+fn job_state(state: JobState) -> &'static str {
+    match state {
+        JobState::Blocked => "blocked",
+        JobState::Ready => "ready",
+        JobState::Environment => "environment",
+        JobState::Concurrency => "concurrency",
+        JobState::Started => "started",
+        JobState::Calling => "calling",
     }
 }
 

@@ -3,7 +3,7 @@
 use super::html::Html;
 use super::index::{badge, head, time};
 use crate::http::api::view::{ApiAttempt, ApiJob, ApiPublication, ApiRun, ApiUsage};
-use crate::words::{Tone, duration, money, one_line, plural, tokens};
+use crate::words::{Tone, blocked, duration, money, one_line, plural, tokens};
 use jiff::Timestamp;
 
 pub(super) fn render(run: &ApiRun, now: Timestamp) -> String {
@@ -95,6 +95,29 @@ fn cost(page: &mut Html, usage: &ApiUsage) {
 
 fn job(page: &mut Html, run: &ApiRun, job: &ApiJob, now: Timestamp) {
     page.raw("<h2>").text(&job.name).raw("</h2>\n");
+    if job.attempts.is_empty() {
+        page.raw("<p>");
+        badge(page, waits(job), job.conclusion.as_deref());
+        page.raw("</p>\n");
+    }
+    if let Some(environment) = &job.environment {
+        page.raw("<p>Environment <code>").text(&environment.name).raw("</code>");
+        match &environment.approved_by {
+            Some(who) => {
+                page.raw(", approved by ").text(who);
+            }
+            None if !environment.reviewers.is_empty() => {
+                page.raw(", to be approved by ").text(environment.reviewers.join(" or "));
+            }
+            None => {}
+        }
+        page.raw("</p>\n");
+    }
+    if let Some(reason) =
+        job.reason.as_ref().filter(|reason| job.attempts.is_empty() && Some(*reason) != run.reason.as_ref())
+    {
+        page.raw("<p class=\"reason\">").text(reason).raw("</p>\n");
+    }
     for attempt in job.attempts.iter().rev() {
         page.raw("<section><h3>");
         badge(page, &attempt.state, attempt.conclusion.as_deref());
@@ -106,8 +129,14 @@ fn job(page: &mut Html, run: &ApiRun, job: &ApiJob, now: Timestamp) {
             page.raw("<p class=\"reason\">").text(reason).raw("</p>\n");
         }
         steps(page, attempt);
+        if let Some(publication) = attempt.publication.as_ref().filter(|_| run.jobs.len() > 1) {
+            published(page, publication);
+        }
         if attempt.salvaged {
             page.raw("<p>The change is what was there when the attempt was cut short.</p>\n");
+        }
+        if let Some(line) = blocked(&attempt.blocked_hosts) {
+            page.raw("<p>").text(line).raw("</p>\n");
         }
         if let Some(summary) = &attempt.summary {
             page.raw("<details><summary>What the agent said</summary><pre>")
@@ -117,6 +146,18 @@ fn job(page: &mut Html, run: &ApiRun, job: &ApiJob, now: Timestamp) {
         let key: String = form_urlencoded::byte_serialize(job.key.as_bytes()).collect();
         let address = format!("/runs/{}/logs?job={key}&attempt={}", run.id, attempt.number);
         page.raw("<p>").link(&address, "Log").raw("</p></section>\n");
+    }
+}
+
+/// What a job without an attempt waits for, in words.
+fn waits(job: &ApiJob) -> &'static str {
+    match job.state.as_str() {
+        "blocked" => "waiting for other jobs",
+        "ready" => "waiting for its turn",
+        "environment" => "waiting at its environment",
+        "concurrency" => "waiting for its concurrency group",
+        "calling" => "in_progress",
+        _ => "queued",
     }
 }
 

@@ -9,7 +9,7 @@ mod process;
 
 use async_trait::async_trait;
 use cloud_code::adapters::memory::MemoryRunner;
-use cloud_code::ports::{ContainerStatus, Launch, Limits, Runner, RunnerError};
+use cloud_code::ports::{ContainerStatus, Launch, Limits, Network, Runner, RunnerError};
 use cloud_code_model::ids::{AttemptId, RunId};
 use std::time::Duration;
 
@@ -162,6 +162,7 @@ impl World for MemoryRunner {
             env: Vec::new(),
             secrets: Vec::new(),
             limits: Limits::default(),
+            network: Network::Open,
         }
     }
 

@@ -6,10 +6,11 @@ use cloud_code::adapters::vps::sql::Database;
 use cloud_code::ports::{Decision, RunFilter, RunSummary, Saved, Store, StoreError, Stored, SystemClock};
 use cloud_code_model::ids::RunId;
 use cloud_code_model::run::{
-    Conclusion, Effect, Input, NewRun, Repository, Run, RunStatus, Subject, Timing, Trigger, WorkflowRef,
-    step,
+    Conclusion, Effect, Group, Input, NewRun, Repository, Run, RunStatus, Subject, Timing, Trigger,
+    WorkflowRef, step,
 };
-use cloud_code_model::workflow;
+use cloud_code_model::workflow::plan::ConcurrencyWish;
+use cloud_code_model::workflow::{self, Queue};
 use jiff::{SignedDuration, Timestamp};
 use std::path::Path;
 use std::sync::Arc;
@@ -98,7 +99,7 @@ async fn suite<F: Future<Output = Fixture>>(make: impl Fn() -> F) {
     the_longest_due_comes_first(make().await).await;
     lists_are_filtered(make().await).await;
     lists_come_in_pages(make().await).await;
-    groups_are_in_order(make().await).await;
+    groups_are_saved_by_compare_and_set(make().await).await;
     decisions_replace_each_other(make().await).await;
     make().await.store.check().await.unwrap();
 }
@@ -127,18 +128,23 @@ fn run(delivery: &str, repository: &str, group: Option<&str>, created: i64) -> R
             action: "labeled".to_owned(),
             actor: "ada".to_owned(),
         },
-        group: group.map(str::to_owned),
+        concurrency: group.map(|group| ConcurrencyWish {
+            group: group.to_owned(),
+            cancel_in_progress: false,
+            queue: Queue::Single,
+        }),
         branch: "cloud-code/issue-42".to_owned(),
         context: serde_json::json!({ "event": { "n": 1 } }),
         timing: Timing::default(),
-        jobs: workflow::implement().jobs,
+        inputs: serde_json::Value::Null,
+        plan: workflow::implement().plan,
     };
     Run::new(new, at(created))
 }
 
 /// Ends a run, its outbox included.
 fn end(run: &mut Run, seconds: i64) {
-    step(run, Input::Cancel { by: "ada".to_owned(), replaced_by: None }, at(seconds));
+    step(run, Input::Cancel { by: "ada".to_owned(), replaced_by: None, force: false }, at(seconds));
     for outgoing in run.outbox.clone() {
         step(run, Input::EffectDone { id: outgoing.id }, at(seconds));
     }
@@ -316,25 +322,41 @@ async fn lists_come_in_pages(f: Fixture) {
     assert_eq!((most.items.len(), most.next), (60, None));
 }
 
-async fn groups_are_in_order(f: Fixture) {
-    let second = run("b", "acme/shop", Some("issue-42"), 2);
-    let mut first = run("a", "acme/shop", Some("issue-42"), 1);
-    let mut ties: Vec<Run> =
-        ["x", "y", "z"].into_iter().map(|d| run(d, "acme/shop", Some("issue-42"), 3)).collect();
-    for run in [&second, &first].into_iter().chain(&ties) {
-        create(&f, run).await;
-    }
-    create(&f, &run("c", "acme/shop", Some("issue-43"), 0)).await;
-    create(&f, &run("d", "acme/site", Some("issue-42"), 0)).await;
-    create(&f, &run("e", "acme/shop", None, 0)).await;
-    ties.sort_by_key(|run| run.id.clone());
-    let mut expected: Vec<RunId> = vec![first.id.clone(), second.id.clone()];
-    expected.extend(ties.into_iter().map(|run| run.id));
-    assert_eq!(f.store.active_in_group("acme/shop", "issue-42").await.unwrap(), expected);
-    end(&mut first, 9);
-    f.store.save(&first, 1).await.unwrap();
-    assert_eq!(f.store.active_in_group("acme/shop", "issue-42").await.unwrap(), expected[1..]);
-    assert!(f.store.active_in_group("acme/shop", "").await.unwrap().is_empty());
+async fn groups_are_saved_by_compare_and_set(f: Fixture) {
+    let wish = ConcurrencyWish { group: "g".to_owned(), cancel_in_progress: true, queue: Queue::Single };
+    let (mut group, version) = f.store.group("acme/shop", "g").await.unwrap();
+    assert_eq!((group.entries.len(), version), (0, 0), "one that was never saved is empty");
+    let first = run("d1", "acme/shop", None, 0);
+    assert!(group.enter(&first.id, 7, &wish));
+    assert!(f.store.save_group("acme/shop", "g", &group, 0).await.unwrap());
+    assert!(
+        !f.store.save_group("acme/shop", "g", &Group::default(), 0).await.unwrap(),
+        "somebody was faster"
+    );
+    assert_eq!(f.store.group("acme/shop", "g").await.unwrap(), (group.clone(), 1));
+    assert_eq!(f.store.group("acme/other", "g").await.unwrap().1, 0, "groups are a repository's own");
+    assert!(group.leave(&first.id, 7));
+    assert!(f.store.save_group("acme/shop", "g", &group, 1).await.unwrap());
+    assert_eq!(
+        f.store.group("acme/shop", "g").await.unwrap(),
+        (Group::default(), 2),
+        "an empty one keeps its version"
+    );
+    // Of many at once each gets in, in some order.
+    let enter = |n: u64| {
+        let (store, run, wish) = (&f.store, &first.id, &wish);
+        async move {
+            loop {
+                let (mut group, version) = store.group("acme/shop", "many").await.unwrap();
+                group.enter(run, n, wish);
+                if store.save_group("acme/shop", "many", &group, version).await.unwrap() {
+                    return;
+                }
+            }
+        }
+    };
+    futures::future::join_all((0..20).map(enter)).await;
+    assert_eq!(f.store.group("acme/shop", "many").await.unwrap().0.entries.len(), 20);
 }
 
 async fn decisions_replace_each_other(f: Fixture) {

@@ -44,9 +44,6 @@ pub(super) async fn world_with(
     ] {
         world.set(name, value);
     }
-    if let Ok(prefix) = std::env::var("CLOUD_CODE_TEST_IMAGES") {
-        world.set("AGENT_IMAGE_PREFIX", &prefix);
-    }
     world.start().await;
     (world, llm)
 }

@@ -25,6 +25,9 @@ pub(super) fn wanted() -> bool {
 pub(super) async fn docker_world(command: &str) -> World {
     let mut world = World::new(command).await;
     world.set("RUNNER", "docker");
+    if let Ok(prefix) = std::env::var("CLOUD_CODE_TEST_IMAGES") {
+        world.set("AGENT_IMAGE_PREFIX", &prefix);
+    }
     world
 }
 
@@ -176,6 +179,7 @@ async fn a_missing_image_says_how_to_build_it() {
         return;
     }
     let mut world = docker_world("true").await;
+    world.set("AGENT_IMAGE_PREFIX", "cloud-code-agent-");
     world.set("AGENT_IMAGE_TAG", "never-built");
     fails_with(world, &["cloud-code-agent-script:never-built", "scripts/build-agents.sh script"]).await;
 }

@@ -6,5 +6,6 @@ mod clis;
 mod containers;
 mod disk;
 mod kill;
+mod network;
 mod stop;
 mod world;

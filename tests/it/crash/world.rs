@@ -75,6 +75,10 @@ impl World {
         ] {
             world.set(name, &value);
         }
+        // Images of another name than the usual, e.g. while they are being worked on.
+        if let Ok(prefix) = std::env::var("CLOUD_CODE_TEST_IMAGES") {
+            world.set("AGENT_IMAGE_PREFIX", &prefix);
+        }
         world
     }
 

@@ -6,7 +6,12 @@ use rustix::process::Signal;
 const SLOW: &str = "echo x > x.txt; sleep 600";
 
 async fn running(world: &World, number: u64) -> String {
-    world.expect_run(number, "a first report", |run| run.jobs[0].attempts[0].started_at.is_some()).await.id
+    world
+        .expect_run(number, "a first report", |run| {
+            run.jobs[0].attempts.first().is_some_and(|attempt| attempt.started_at.is_some())
+        })
+        .await
+        .id
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,7 +136,11 @@ async fn while_it_publishes() {
     let hang = cloud_code_forge::Fault::Hang(std::time::Duration::from_secs(3));
     world.forge.fail_next(cloud_code_forge::Matcher::new("POST", "/repos/*/pulls"), hang, 1);
     let number = world.ask("Too late", "");
-    world.expect_run(number, "publishing", |run| run.jobs[0].attempts[0].state == "publishing").await;
+    world
+        .expect_run(number, "publishing", |run| {
+            run.jobs[0].attempts.first().is_some_and(|attempt| attempt.state == "publishing")
+        })
+        .await;
     world.comment("ann", number, "/cloud-code cancel");
     world.expect_comment(number, &["the run is being cancelled"]).await;
     // A push that is under way is not torn apart: what was published is told.

@@ -56,6 +56,13 @@ const CASES: &[Case] = &[
         told: &["1 commit in 1 file"],
     },
     Case {
+        name: "loud",
+        script: "echo x > x.txt; git add -A; git commit -qm 'Closes #999 for @ann'; echo y > y.txt; git add -A; git commit -qm two",
+        commits: &["Closes #\u{2060}999 for @\u{2060}ann", "two"],
+        files: &[("x.txt", "x\n"), ("y.txt", "y\n")],
+        told: &["2 commits in 2 files"],
+    },
+    Case {
         name: "both",
         script: "echo x > x.txt; git add -A; git commit -qm 'My first words'; echo y > y.txt",
         commits: &["My first words", "both"],

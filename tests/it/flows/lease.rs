@@ -8,7 +8,11 @@ const SCRIPT: &str =
 
 async fn stopped(world: &World) -> u64 {
     let number = world.ask("Fall silent", "");
-    world.expect_run(number, "a first report", |run| run.jobs[0].attempts[0].started_at.is_some()).await;
+    world
+        .expect_run(number, "a first report", |run| {
+            run.jobs[0].attempts.first().is_some_and(|attempt| attempt.started_at.is_some())
+        })
+        .await;
     signal(world.agent_process().pid, Signal::STOP);
     number
 }

@@ -7,6 +7,7 @@ mod changes;
 mod doubles;
 mod failures;
 mod hostile;
+mod jobs;
 mod lease;
 mod local;
 mod prompts;

@@ -46,7 +46,9 @@ async fn people_and_events() {
     forge.delete_comment(SHOP, "ann", talk).unwrap();
     world.expect_decision("ignored", "`issue_comment` `deleted`").await;
     world.comment("ann", bots, "/cloud-code rnu <!-- cloud-code:reply:x -->");
-    world.expect_comment(bots, &["`rnu` is no command", "`/cloud-code run` and `/cloud-code cancel`"]).await;
+    world
+        .expect_comment(bots, &["`rnu` is no command", "known are `/cloud-code run`, `/cloud-code cancel`"])
+        .await;
     world.comment("ann", bots, "/cloud-code");
     world.expect_comment(bots, &["there is no command"]).await;
 
@@ -106,7 +108,7 @@ async fn workflows_that_cannot_run() {
     let number = world.ask("A bad expression", "");
     world.expect_comment(number, &[IMPLEMENT, ":2:14: error", "github.nope("]).await;
 
-    write("on: push\njobs:\n  fix:\n    steps: [{ run: 'true' }]\n");
+    write("on: release\njobs:\n  fix:\n    steps: [{ run: 'true' }]\n");
     let number = world.ask("Not on this event", "");
     world.expect_decision("ignored", "no workflow of the repository starts on this event").await;
     world.comment("ann", number, "/cloud-code run");

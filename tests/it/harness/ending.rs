@@ -127,8 +127,11 @@ impl World {
         for run in self.runs().await {
             assert_eq!(run.status, "completed", "{run:?}");
             paths.push(format!("/runs/{}", run.id));
-            for part in ["", "/logs", "/transcript"] {
-                paths.push(format!("/api/v1/runs/{}{part}", run.id));
+            paths.push(format!("/api/v1/runs/{}", run.id));
+            for job in run.jobs.iter().filter(|job| !job.attempts.is_empty()) {
+                for part in ["logs", "transcript"] {
+                    paths.push(format!("/api/v1/runs/{}/{part}?job={}", run.id, job.key));
+                }
             }
         }
         let mut shown = Vec::new();

@@ -104,6 +104,15 @@ impl cloud_code::http::Cancel for Nobody {
     ) -> Result<cloud_code::http::CancelOutcome, cloud_code::ports::StoreError> {
         Ok(cloud_code::http::CancelOutcome::NotFound)
     }
+
+    async fn act(
+        &self,
+        _: &cloud_code_model::ids::RunId,
+        _: cloud_code::http::Action,
+        _: &str,
+    ) -> Result<cloud_code::http::ActOutcome, cloud_code::ports::StoreError> {
+        Ok(cloud_code::http::ActOutcome::NotFound)
+    }
 }
 
 #[tokio::test]

@@ -5,15 +5,17 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use cloud_code::adapters::memory::{ManualClock, MemoryArtifacts, MemoryQueue, MemoryStore};
-use cloud_code::http::{Cancel, CancelOutcome, Health, HttpParts, HttpState, PartHealth, router};
+use cloud_code::http::{
+    ActOutcome, Action, Cancel, CancelOutcome, Health, HttpParts, HttpState, PartHealth, router,
+};
 use cloud_code::ports::{
     Artifact, Artifacts, Clock, DeadLetter, Delivery, Depth, Lane, Leased, Pushed, Queue, QueueError,
     Receipt, Saved, SecretText, Store, StoreError,
 };
 use cloud_code_model::ids::RunId;
 use cloud_code_model::run::{
-    Conclusion, Input, NewRun, Origin, Publication, PullRequest, ReportSummary, Repository, Run, StepSummary,
-    Subject, Timing, Trigger, Usage, WorkflowRef, step,
+    Conclusion, Input, NewRun, Origin, Publication, PullRequest, ReportSummary, Repository, Rerun, Run,
+    StepSummary, Subject, Timing, Trigger, Usage, WorkflowRef, step,
 };
 use cloud_code_model::workflow::implement;
 use hmac::{Hmac, KeyInit, Mac};
@@ -183,13 +185,16 @@ pub(super) fn queued(delivery: &str, title: &str) -> Run {
             action: "labeled".to_owned(),
             actor: "ada".to_owned(),
         },
-        group: Some("issue-42".to_owned()),
+        concurrency: None,
         branch: "cloud-code/issue-42".to_owned(),
         context: serde_json::json!({ "event": { "secret-ish": "never shown" } }),
         timing: Timing::default(),
-        jobs: implement().jobs,
+        inputs: serde_json::Value::Null,
+        plan: implement().plan,
     };
-    Run::new(new, noon() - SignedDuration::from_mins(10))
+    let mut run = Run::new(new, noon() - SignedDuration::from_mins(10));
+    run.group = Some("issue-42".to_owned());
+    run
 }
 
 fn report(sequence: u64) -> ReportSummary {
@@ -291,9 +296,27 @@ impl Cancel for Canceller {
         if stored.run.is_over() {
             return Ok(CancelOutcome::AlreadyOver);
         }
-        step(&mut stored.run, Input::Cancel { by: by.to_owned(), replaced_by: None }, noon());
+        step(&mut stored.run, Input::Cancel { by: by.to_owned(), replaced_by: None, force: false }, noon());
         self.0.save(&stored.run, stored.version).await?;
         Ok(CancelOutcome::Accepted)
+    }
+
+    async fn act(&self, id: &RunId, action: Action, by: &str) -> Result<ActOutcome, StoreError> {
+        let Some(mut stored) = self.0.load(id).await? else { return Ok(ActOutcome::NotFound) };
+        let (job, by) = (|job: &str| job.to_owned(), by.to_owned());
+        let input = match &action {
+            Action::CancelJob { job: key } => Input::CancelJob { job: job(key), by },
+            Action::Approve { job: key } => Input::Approve { job: job(key), by },
+            Action::Reject { job: key } => Input::Reject { job: job(key), by },
+            Action::Rerun { all } => Input::Rerun { what: if *all { Rerun::All } else { Rerun::Failed }, by },
+        };
+        let before = stored.run.clone();
+        step(&mut stored.run, input, noon());
+        if stored.run == before {
+            return Ok(ActOutcome::Refused("nothing would change".to_owned()));
+        }
+        self.0.save(&stored.run, stored.version).await?;
+        Ok(ActOutcome::Done)
     }
 }
 

@@ -1,12 +1,25 @@
-//! What is ours: `uses: agent` with its inputs, and the job keys `budget-usd` and `retries`.
+//! What is ours: `uses: agent` with its inputs, and the job keys `budget-usd`, `retries` and `network`.
 
 use super::super::finding::Report;
 use super::super::suggest::hint;
 use super::super::yaml::{Node, Value};
+use crate::network::AllowList;
 
 /// The inputs of `uses: agent`.
-const INPUTS: &[&str] =
-    &["cli", "model", "prompt", "session", "max-turns", "command", "args", "secrets", "budget-usd"];
+const INPUTS: &[&str] = &[
+    "cli",
+    "model",
+    "prompt",
+    "template",
+    "session",
+    "max-turns",
+    "command",
+    "args",
+    "secrets",
+    "budget-usd",
+    "from",
+    "pick",
+];
 
 /// Whether a step is a coding agent.
 pub(super) fn is_agent(step: &Node) -> bool {
@@ -21,12 +34,30 @@ pub(super) fn job(job: &Node, report: &mut Report) {
     {
         report.error(retries.at, "agent", "`retries` is a whole number from 0 to 5");
     }
+    if let Some(node) = job.get("network") {
+        network(node, report);
+    }
     for key in ["budget-usd", "timeout-minutes", "cancel-timeout-minutes"] {
         if let Some(node) = job.get(key)
             && let Value::Number(number) = node.value
             && (number < 0.0 || !number.is_finite())
         {
             report.error(node.at, "value", format!("`{key}` is a number of at least 0"));
+        }
+    }
+}
+
+/// `network`: what is allowed are hosts, and that means something.
+fn network(node: &Node, report: &mut Report) {
+    let Some(allow) = node.get("allow") else { return };
+    if let Some(mode) = node.get("mode").and_then(|mode| mode.text()).filter(|mode| mode != "restricted") {
+        report.warn(allow.at, "agent", format!("`allow` means nothing in the mode `{mode}`"));
+    }
+    for entry in allow.items() {
+        if let Some(text) = entry.text()
+            && let Err(error) = AllowList::default().add_workflows([&text])
+        {
+            report.error(entry.at, "agent", error.to_string());
         }
     }
 }

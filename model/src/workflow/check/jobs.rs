@@ -92,7 +92,7 @@ fn call(uses: &Arc<Node>, job: &Node, report: &mut Report) {
         let message = "Cloud Code does not run workflows of other repositories; copy the file into this one";
         report.warn(uses.at, "not-run", message);
     }
-    for key in ["budget-usd", "retries"] {
+    for key in ["budget-usd", "retries", "network"] {
         if let Some(entry) = job.entry(key) {
             report.warn(entry.key.at, "agent", format!("`{key}` is for a job with steps"));
         }

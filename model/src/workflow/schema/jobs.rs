@@ -116,6 +116,7 @@ static STEPS_JOB: Place = place(Shape::Map(&map(
         key("snapshot", &SNAPSHOT),
         key("budget-usd", &MATRIX_NUMBER),
         key("retries", &MATRIX_NUMBER),
+        key("network", &NETWORK),
     ],
 )));
 static CALL_JOB: Place = place(Shape::Map(&map(
@@ -132,6 +133,10 @@ static CALL_JOB: Place = place(Shape::Map(&map(
         key("strategy", &STRATEGY),
     ],
 )));
+static NETWORK: Place = place(Shape::Either(&[&NETWORK_MODE, &NETWORK_MAP]));
+static NETWORK_MODE: Place = place(Shape::Words(&["none", "restricted", "open"]));
+static NETWORK_MAP: Place =
+    place(Shape::Map(&map("`network`", &[key("mode", &NETWORK_MODE), key("allow", &NAMES)])));
 static MATRIX_TEXT: Place = with(Uses::MATRIX_JOB, Shape::Text { required: false });
 static MATRIX_NUMBER: Place = with(Uses::MATRIX_JOB, Shape::Number);
 static MATRIX_FLAG: Place = with(Uses::MATRIX_JOB, Shape::Flag);

@@ -1,7 +1,7 @@
 //! What a workflow file may say where: keys, forms of values, and which contexts and functions expressions may use.
 //!
 //! The facts are GitHub's (docs.github.com, "Workflow syntax" and "Contexts: availability"; github.com/actions/languageservices), carried over
-//! into tables; `with` inputs of `uses: agent` and the job keys `budget-usd` and `retries` are ours.
+//! into tables; `with` inputs of `uses: agent` and the job keys `budget-usd`, `retries` and `network` are ours.
 
 mod events;
 mod jobs;

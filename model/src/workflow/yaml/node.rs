@@ -1,11 +1,12 @@
 //! The tree.
 
 use crate::expression;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
 /// A place in a file: line and column from 1; a column is a character.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Position {
     /// The line, from 1.
     pub line: usize,
@@ -16,6 +17,17 @@ pub struct Position {
 impl Position {
     /// Where a file begins.
     pub const START: Self = Self { line: 1, column: 1 };
+
+    /// Whether it is where a file begins.
+    pub fn is_start(&self) -> bool {
+        *self == Self::START
+    }
+}
+
+impl Default for Position {
+    fn default() -> Self {
+        Self::START
+    }
 }
 
 impl fmt::Display for Position {

@@ -3,14 +3,14 @@
 mod runs;
 
 use super::error::why;
-use super::item::{b, bytes, n, s, text};
+use super::item::{b, bytes, n, number, s, text};
 use super::{Aws, keys, pack};
 use crate::ports::{Clock, Decision, Page, RunFilter, RunSummary, Saved, Store, StoreError, Stored};
 use async_trait::async_trait;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::TableStatus;
 use cloud_code_model::ids::RunId;
-use cloud_code_model::run::{Run, RunStatus};
+use cloud_code_model::run::{Group, Run, RunStatus};
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 
@@ -134,8 +134,47 @@ impl Store for DynamoStore {
         .await
     }
 
-    async fn active_in_group(&self, repository: &str, group: &str) -> Result<Vec<RunId>, StoreError> {
-        self.members(keys::group(repository, group)).await
+    async fn group(&self, repository: &str, name: &str) -> Result<(Group, u64), StoreError> {
+        let Some(item) = self.get(keys::group(repository, name), "group").await? else {
+            return Ok((Group::default(), 0));
+        };
+        let group = serde_json::from_str(text(&item, "group").unwrap_or_default())
+            .map_err(|error| StoreError::Corrupt(format!("the group {name} of {repository}: {error}")))?;
+        let version = number(&item, "version").and_then(|version| u64::try_from(version).ok());
+        Ok((group, version.unwrap_or_default()))
+    }
+
+    async fn save_group(
+        &self,
+        repository: &str,
+        name: &str,
+        group: &Group,
+        version: u64,
+    ) -> Result<bool, StoreError> {
+        let json = serde_json::to_string(group).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let put = self
+            .db
+            .put_item()
+            .table_name(&self.table)
+            .item(keys::PK, s(keys::group(repository, name)))
+            .item(keys::SK, s("group"))
+            .item("version", n(version.saturating_add(1)))
+            .item("group", s(json));
+        let put = match version {
+            0 => put.condition_expression("attribute_not_exists(pk)"),
+            _ => put
+                .condition_expression("version = :version")
+                .expression_attribute_values(":version", n(version)),
+        };
+        match put.send().await {
+            Ok(_) => Ok(true),
+            Err(error)
+                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(unavailable(&error)),
+        }
     }
 
     async fn active_on(&self, repository: &str, subject: u64) -> Result<Vec<RunId>, StoreError> {

@@ -76,10 +76,7 @@ impl DynamoStore {
             (keys::SK.to_owned(), s("semantic")),
             ("run".to_owned(), s(run.id.as_str())),
         ]);
-        let mut writes = vec![self.put_new(item)?, self.put_new(semantic)?];
-        for member in members(run) {
-            writes.push(self.put_new(member)?);
-        }
+        let writes = vec![self.put_new(item)?, self.put_new(semantic)?, self.put_new(member(run))?];
         let made = self.db.transact_write_items().set_transact_items(Some(writes)).send().await;
         let Err(error) = made else { return Ok(Saved::At(1)) };
         self.drop_parts(&run.id, written.parts.as_ref().map(|(write, parts)| (write.as_str(), parts.len())))
@@ -164,10 +161,8 @@ impl DynamoStore {
         let count = number(&old, "parts").and_then(|count| usize::try_from(count).ok());
         self.drop_parts(&run.id, text(&old, "write").zip(count)).await?;
         if run.is_over() {
-            for member in members(run) {
-                let delete = self.db.delete_item().table_name(&self.table).set_key(Some(member));
-                delete.send().await.map_err(|error| unavailable(&error))?;
-            }
+            let delete = self.db.delete_item().table_name(&self.table).set_key(Some(member(run)));
+            delete.send().await.map_err(|error| unavailable(&error))?;
         }
         Ok(Saved::At(version + 1))
     }
@@ -182,7 +177,7 @@ impl DynamoStore {
         Ok(TransactWriteItem::builder().put(put).build())
     }
 
-    async fn get(&self, pk: String, sk: &str) -> Result<Option<Item>, StoreError> {
+    pub(super) async fn get(&self, pk: String, sk: &str) -> Result<Option<Item>, StoreError> {
         let got = self.db.get_item().table_name(&self.table).key(keys::PK, s(pk)).key(keys::SK, s(sk));
         let got = got.consistent_read(true).send().await;
         Ok(got.map_err(|error| unavailable(&error))?.item)
@@ -239,16 +234,12 @@ impl DynamoStore {
     }
 }
 
-/// The items by which a run that is not over is found: on its issue, and among its group.
-fn members(run: &Run) -> Vec<Item> {
+/// The item by which a run that is not over is found: on its issue.
+fn member(run: &Run) -> Item {
     let repository = run.repository.full_name();
     let subject = keys::subject(&repository, run.subject.number);
-    let group = run.group.as_ref().map(|group| keys::group(&repository, group));
-    let item = |partition: String| {
-        Item::from([
-            (keys::PK.to_owned(), s(partition)),
-            (keys::SK.to_owned(), s(keys::place(run.created_at, run.id.as_str()))),
-        ])
-    };
-    [Some(subject), group].into_iter().flatten().map(item).collect()
+    Item::from([
+        (keys::PK.to_owned(), s(subject)),
+        (keys::SK.to_owned(), s(keys::place(run.created_at, run.id.as_str()))),
+    ])
 }

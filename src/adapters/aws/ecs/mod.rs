@@ -320,6 +320,7 @@ impl Runner for EcsRunner {
 
 /// What an attempt's task is started by, and what its item is sorted by: `RUN/JOB/NUMBER`.
 pub fn attempt_of(text: &str) -> Option<AttemptId> {
+    let text = text.replace("//", ".");
     let mut parts = text.split('/');
     let (run, job, number) = (parts.next()?, parts.next()?, parts.next()?);
     let id = AttemptId { run: RunId::parse(run)?, job: job.to_owned(), number: number.parse().ok()? };

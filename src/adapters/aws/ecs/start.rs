@@ -230,14 +230,29 @@ impl EcsRunner {
 }
 
 /// By this an event about the task names its attempt. One whose job has a very long name is found by the sweeper alone.
+/// AWS takes letters, digits, `-`, `_` and `/` there; keys of a matrix's jobs and of called workflows' have dots, see [`super::attempt_of`].
 fn started_by(attempt: &AttemptId) -> String {
-    let text = attempt.to_string();
+    let text = attempt.to_string().replace('.', "//");
     if text.len() <= MAX_STARTED_BY { text } else { digest(&[&text]) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_started_a_task_names_its_attempt() {
+        for job in ["fix", "build.12", "call.build.3"] {
+            let run = cloud_code_model::ids::RunId::derive("d", "w");
+            let attempt = AttemptId { run, job: job.to_owned(), number: 4 };
+            let text = started_by(&attempt);
+            assert!(
+                text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_/".contains(&byte)),
+                "{text}"
+            );
+            assert_eq!(crate::adapters::aws::ecs::attempt_of(&text), Some(attempt));
+        }
+    }
 
     #[test]
     fn an_image_names_its_task_definition() {

@@ -86,7 +86,7 @@ pub(super) fn listed(container: ContainerSummary) -> Option<Listed> {
     Some(Listed { attempt, running, created_at })
 }
 
-fn attempt(labels: &HashMap<String, String>) -> Option<AttemptId> {
+pub(super) fn attempt(labels: &HashMap<String, String>) -> Option<AttemptId> {
     Some(AttemptId {
         run: RunId::parse(labels.get(spec::RUN)?)?,
         job: labels.get(spec::JOB).filter(|job| !job.is_empty())?.clone(),

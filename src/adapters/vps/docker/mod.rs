@@ -10,16 +10,19 @@
 //! on this machine in any case. `CLOUD_CODE_SECRETS` names them, so that the agent knows what to mask. **bollard logs whole
 //! requests at `trace` and whole answers at `debug`, environment and all: a log filter must hold it at `info` or less.**
 //!
+//! A container whose network is restricted has a proxy beside it, in a network of their own: see [`network`].
+//!
 //! Several installations may share one daemon: each sees only the containers that have its own `cloud-code.instance` label.
 
 mod client;
 mod container;
 mod image;
+mod network;
 mod ownership;
 mod spec;
 mod stop;
 
-use crate::ports::{ContainerStatus, Launch, Listed, Runner, RunnerError};
+use crate::ports::{ContainerStatus, Launch, Listed, Network, Runner, RunnerError};
 use async_trait::async_trait;
 use bollard::models::NetworkCreateRequest;
 use bollard::query_parameters::{
@@ -31,6 +34,7 @@ use cloud_code_model::ids::AttemptId;
 use futures::StreamExt;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
+use tokio::sync::Mutex;
 
 const LOOKS: usize = 100;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
@@ -54,7 +58,7 @@ pub struct DockerConfig {
     pub instance: String,
     /// Uid and gid inside the container. The checkout has to belong to them; see [`DockerConfig::default_user`].
     pub user: (u32, u32),
-    /// The network, by default Docker's `bridge`. One that does not exist is made: a bridge whose containers can't reach each
+    /// The network of containers whose way out is open, and of the proxies of the others; by default Docker's `bridge`. One that does not exist is made: a bridge whose containers can't reach each
     /// other. `none` works; `host` and `container:…` are refused.
     pub network: Option<String>,
     /// More lines for `/etc/hosts`, as `NAME:ADDRESS`, e.g. `host.docker.internal:host-gateway`.
@@ -90,13 +94,15 @@ impl DockerConfig {
 pub struct DockerRunner {
     config: DockerConfig,
     client: Client,
+    /// Held while an attempt's network is made; the daemon makes one at a time in any case.
+    networks: Mutex<()>,
 }
 
 impl DockerRunner {
     /// Takes the settings. The daemon need not be up: it is looked for when it is first needed, and again until it is found.
     pub fn connect(config: DockerConfig) -> Self {
         let client = Client::new(config.host.clone());
-        Self { config, client }
+        Self { config, client, networks: Mutex::default() }
     }
 
     /// The attempt's container, if there is one of ours.
@@ -115,13 +121,11 @@ impl DockerRunner {
         }
     }
 
-    /// Makes the container. That another launch made it meanwhile is fine.
-    async fn create(&self, launch: &Launch) -> Result<(), RunnerError> {
+    /// Makes the container; in this network, where its own is restricted. That another launch made it meanwhile is fine.
+    async fn create(&self, launch: &Launch, network: Option<&str>) -> Result<(), RunnerError> {
         let docker = self.client.get().await?;
-        ownership::hand_over(&launch.workspace, self.config.user).await?;
-        self.ensure_network().await?;
         let cores = docker.info().await.map_err(mapped)?.ncpu;
-        let body = spec::container(&self.config, launch, cores)?;
+        let body = spec::container(&self.config, launch, network, cores)?;
         let options = CreateContainerOptionsBuilder::new().name(&launch.attempt.name()).build();
 
         let mut answer = docker.create_container(Some(options.clone()), body.clone()).await;
@@ -151,6 +155,35 @@ impl DockerRunner {
             tokio::time::sleep(BETWEEN_LOOKS).await;
         }
         Err(RunnerError::Failed(format!("the container {} was made and can't be found", attempt.name())))
+    }
+
+    /// Starts the container that has been made.
+    async fn start(&self, launch: &Launch) -> Result<(), RunnerError> {
+        let found = self.made(&launch.attempt).await?;
+        self.expect_ours(&launch.attempt, &found)?;
+        if !found.never_started() {
+            return Ok(());
+        }
+        let docker = self.client.get().await?;
+        match docker.start_container(&launch.attempt.name(), None).await {
+            Ok(()) => Ok(()),
+            // Another launch was quicker.
+            Err(error) if is_status(&error, 304) => Ok(()),
+            Err(error) if network::is_network_fault(&error) => Err(network::network_error(error)),
+            Err(error) => Err(client::start_error(error, &launch.image)),
+        }
+    }
+
+    fn expect_ours(&self, attempt: &AttemptId, found: &container::Found) -> Result<(), RunnerError> {
+        if found.instance == self.config.instance {
+            return Ok(());
+        }
+        let name = attempt.name();
+        Err(RunnerError::Refused(format!(
+            "a container with the name {name} belongs to {}; remove it (docker rm -f {name}), or give this installation a \
+             Docker daemon of its own",
+            found.owner()
+        )))
     }
 
     /// Makes the network that the settings name, unless it is there.
@@ -191,30 +224,47 @@ impl Runner for DockerRunner {
         "docker"
     }
 
+    fn confines(&self) -> bool {
+        true
+    }
+
     async fn launch(&self, launch: &Launch) -> Result<String, RunnerError> {
-        let name = launch.attempt.name();
-        if self.find_any(&launch.attempt).await?.is_none() {
-            self.create(launch).await?;
+        let mut launch = launch.clone();
+        if network::outside(&self.config) == "none" {
+            // Where the settings' own network leads nowhere, a proxy would too.
+            launch.network = Network::None;
         }
-        let found = self.made(&launch.attempt).await?;
-        if found.instance != self.config.instance {
-            return Err(RunnerError::Refused(format!(
-                "a container with the name {name} belongs to {}; remove it (docker rm -f {name}), or give this \
-                 installation a Docker daemon of its own",
-                found.owner()
-            )));
-        }
-        // One that has ended is left as it is: the attempt has run.
-        if found.never_started() {
-            let docker = self.client.get().await?;
-            match docker.start_container(&name, None).await {
-                Ok(()) => {}
-                // Another launch was quicker.
-                Err(error) if is_status(&error, 304) => {}
-                Err(error) => return Err(client::start_error(error, &launch.image)),
+        let found = self.find_any(&launch.attempt).await?;
+        if let Some(found) = &found {
+            self.expect_ours(&launch.attempt, found)?;
+            // One that runs or has ended is left as it is: the attempt has run.
+            if !found.never_started() {
+                return Ok(launch.attempt.name());
             }
         }
-        Ok(name)
+        let docker = self.client.get().await?;
+        self.ensure_network().await?;
+        let hand_over = ownership::hand_over(&launch.workspace, self.config.user);
+        let container = async |network: Option<&str>| {
+            if found.is_none() {
+                self.create(&launch, network).await?;
+            }
+            self.start(&launch).await
+        };
+        if let Network::Restricted(allow) = &launch.network {
+            let network = async {
+                let _one = self.networks.lock().await;
+                network::ensure(docker, &self.config, &launch.attempt).await
+            };
+            let ((), network) = tokio::try_join!(hand_over, network)?;
+            // Side by side: the agent waits for its proxy.
+            let proxy = network::start_proxy(docker, &self.config, &launch, allow, &network);
+            tokio::try_join!(container(Some(&network)), proxy)?;
+        } else {
+            hand_over.await?;
+            container(None).await?;
+        }
+        Ok(launch.attempt.name())
     }
 
     async fn status(&self, attempt: &AttemptId) -> Result<ContainerStatus, RunnerError> {
@@ -226,7 +276,11 @@ impl Runner for DockerRunner {
             None => Ok(()),
             // Nothing has run in it; left alone, a late launch would start it.
             Some(found) if found.never_started() => self.remove(attempt).await,
-            Some(_) => stop::escalate(self.client.get().await?, &attempt.name(), patience).await,
+            Some(_) => {
+                let docker = self.client.get().await?;
+                stop::escalate(docker, &attempt.name(), patience).await?;
+                network::remove(docker, &self.config, attempt).await
+            }
         }
     }
 
@@ -255,17 +309,18 @@ impl Runner for DockerRunner {
     }
 
     async fn remove(&self, attempt: &AttemptId) -> Result<(), RunnerError> {
-        if self.find(attempt).await?.is_none() {
-            return Ok(());
-        }
-        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
         let docker = self.client.get().await?;
-        match docker.remove_container(&attempt.name(), Some(options)).await {
-            Ok(()) => Ok(()),
-            // 409: somebody else is removing it.
-            Err(error) if is_status(&error, 404) || is_status(&error, 409) => Ok(()),
-            Err(error) => Err(mapped(error)),
+        if self.find(attempt).await?.is_some() {
+            let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+            match docker.remove_container(&attempt.name(), Some(options)).await {
+                Ok(()) => {}
+                // 409: somebody else is removing it.
+                Err(error) if is_status(&error, 404) || is_status(&error, 409) => {}
+                Err(error) => return Err(mapped(error)),
+            }
         }
+        // Also where there is no container: a crash may have left them behind.
+        network::remove(docker, &self.config, attempt).await
     }
 
     async fn list(&self) -> Result<Vec<Listed>, RunnerError> {
@@ -276,7 +331,18 @@ impl Runner for DockerRunner {
             .build();
         let docker = self.client.get().await?;
         let containers = docker.list_containers(Some(options)).await.map_err(mapped)?;
-        Ok(containers.into_iter().filter_map(container::listed).collect())
+        let (proxies, containers): (Vec<_>, Vec<_>) = containers.into_iter().partition(network::is_proxy);
+        let mut listed: Vec<Listed> = containers.into_iter().filter_map(container::listed).collect();
+        // What serves an attempt whose container is gone stands for it, so that it is looked for and removed.
+        let left = proxies.into_iter().filter_map(container::listed);
+        let networks = network::list(docker, &self.config).await?.into_iter();
+        let networks = networks.map(|(attempt, created_at)| Listed { attempt, running: false, created_at });
+        for part in left.chain(networks) {
+            if !listed.iter().any(|listed| listed.attempt == part.attempt) {
+                listed.push(Listed { running: false, ..part });
+            }
+        }
+        Ok(listed)
     }
 
     async fn check(&self) -> Result<String, RunnerError> {

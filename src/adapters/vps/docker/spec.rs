@@ -1,7 +1,8 @@
 //! What is asked of the daemon for an attempt. Pure, so that what makes the sandbox can be read, and tested, in one place.
 
 use super::DockerConfig;
-use crate::ports::{Launch, RunnerError};
+use super::network;
+use crate::ports::{Launch, Network, RunnerError};
 use bollard::models::{
     ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits, RestartPolicy,
     RestartPolicyNameEnum,
@@ -25,10 +26,12 @@ const HOME: &str = "/home/agent";
 /// more than it has itself, and would not start the container.
 const OPEN_FILES: i64 = 4096;
 
-/// The container for `launch`, on a daemon that has `cores` processors, where it says so.
+/// The container for `launch`, in the network `confined` where it has one of its own, on a daemon that has `cores` processors,
+/// where it says so.
 pub(super) fn container(
     config: &DockerConfig,
     launch: &Launch,
+    confined: Option<&str>,
     cores: Option<i64>,
 ) -> Result<ContainerCreateBody, RunnerError> {
     let attempt = &launch.attempt;
@@ -44,7 +47,7 @@ pub(super) fn container(
         mounts.push(bind(outside, inside, true)?);
     }
 
-    let host = HostConfig {
+    let mut host = HostConfig {
         mounts: Some(mounts),
         readonly_rootfs: Some(true),
         tmpfs: Some(HashMap::from([
@@ -64,7 +67,7 @@ pub(super) fn container(
         // A process 1 that reaps orphans and passes signals on.
         init: Some(true),
         ipc_mode: Some("private".to_owned()),
-        network_mode: Some(config.network.clone().unwrap_or_else(|| "bridge".to_owned())),
+        network_mode: Some(network::outside(config).to_owned()),
         extra_hosts: Some(config.extra_hosts.clone()).filter(|hosts| !hosts.is_empty()),
         // Bounded: an agent that floods its output must not fill this machine's disk.
         log_config: Some(HostConfigLogConfig {
@@ -80,6 +83,11 @@ pub(super) fn container(
         }),
         ..HostConfig::default()
     };
+    match (&launch.network, confined) {
+        (Network::Open, _) => {}
+        (Network::Restricted(_), Some(network)) => network::confine(&mut host, network),
+        (Network::None | Network::Restricted(_), _) => host.network_mode = Some("none".to_owned()),
+    }
 
     Ok(ContainerCreateBody {
         image: Some(launch.image.clone()),
@@ -137,6 +145,11 @@ fn nano_cpus(cpus: f64, cores: Option<i64>) -> Result<i64, RunnerError> {
 /// the secrets' names.
 fn environment(launch: &Launch) -> Result<Vec<String>, RunnerError> {
     let mut variables = IndexMap::from([("HOME", HOME), ("CLOUD_CODE_WORKSPACE", WORKSPACE)]);
+    let proxy: Vec<(&str, String)> = match launch.network {
+        Network::Restricted(_) => network::environment().collect(),
+        Network::None | Network::Open => Vec::new(),
+    };
+    variables.extend(proxy.iter().map(|(name, value)| (*name, value.as_str())));
     variables.extend(launch.env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     variables.extend(launch.secrets.iter().map(|(name, value)| (name.as_str(), value.reveal())));
     let names: Vec<&str> = launch.secrets.iter().map(|(name, _)| name.as_str()).collect();
@@ -158,6 +171,7 @@ mod tests {
     use super::*;
     use crate::ports::{Limits, SecretText};
     use cloud_code_model::ids::{AttemptId, RunId};
+    use cloud_code_model::network::AllowList;
 
     fn launch() -> Launch {
         Launch {
@@ -169,7 +183,41 @@ mod tests {
             env: vec![("A".to_owned(), "1".to_owned()), ("KEY".to_owned(), "clear".to_owned())],
             secrets: vec![("KEY".to_owned(), SecretText::new("s3cret"))],
             limits: Limits::default(),
+            network: Network::Open,
         }
+    }
+
+    #[test]
+    fn a_restricted_one_is_in_its_own_network_alone() {
+        let mut config = DockerConfig::new("i");
+        config.extra_hosts = vec!["a:host-gateway".to_owned()];
+        let mut restricted = launch();
+        let modes = |launch: &Launch| {
+            let body = container(&config, launch, Some("own"), None).unwrap();
+            let host = body.host_config.unwrap();
+            (
+                host.network_mode.unwrap(),
+                host.extra_hosts.is_some(),
+                host.dns.is_some(),
+                body.env.unwrap().join(" "),
+            )
+        };
+        let (mode, hosts, dns, env) = modes(&restricted);
+        assert_eq!((mode.as_str(), hosts, dns), ("bridge", true, false));
+        assert!(!env.contains("PROXY"), "{env}");
+        restricted.network = Network::Restricted(AllowList::default());
+        let (mode, hosts, dns, env) = modes(&restricted);
+        assert_eq!((mode.as_str(), hosts, dns), ("own", false, true));
+        for name in [
+            "HTTP_PROXY=http://cloud-code-proxy:3128 ",
+            "https_proxy=",
+            "NO_PROXY=localhost",
+            "NODE_USE_ENV_PROXY=1",
+        ] {
+            assert!(env.contains(name), "{name}: {env}");
+        }
+        restricted.network = Network::None;
+        assert_eq!(modes(&restricted).0, "none");
     }
 
     #[test]
@@ -194,7 +242,7 @@ mod tests {
         assert!(!error.may_heal() && !error.to_string().contains("s3cret"), "{error}");
         let mut bad = launch();
         bad.workspace = "relative".into();
-        assert!(container(&DockerConfig::new("i"), &bad, None).is_err());
+        assert!(container(&DockerConfig::new("i"), &bad, None, None).is_err());
         for cpus in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert!(nano_cpus(cpus, None).is_err(), "{cpus}");
         }

@@ -6,7 +6,7 @@ use super::writer::{WriteFailed, Writer, work};
 use crate::ports::{Clock, Decision, Page, RunFilter, RunSummary, Saved, Store, StoreError, Stored};
 use async_trait::async_trait;
 use cloud_code_model::ids::RunId;
-use cloud_code_model::run::Run;
+use cloud_code_model::run::{Group, Run};
 use futures::FutureExt;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -196,14 +196,49 @@ impl Store for SqlStore {
         ids(query.fetch_all(&self.readers).await)
     }
 
-    async fn active_in_group(&self, repository: &str, group: &str) -> Result<Vec<RunId>, StoreError> {
-        let query = sqlx::query(
-            "SELECT id FROM runs WHERE repository = $1 AND group_key = $2 AND status <> 'completed' \
-             ORDER BY created_at, id",
+    async fn group(&self, repository: &str, name: &str) -> Result<(Group, u64), StoreError> {
+        let row = sqlx::query(
+            "SELECT version, entries FROM concurrency_groups WHERE repository = $1 AND name = $2",
         )
         .bind(repository)
-        .bind(group);
-        ids(query.fetch_all(&self.readers).await)
+        .bind(name)
+        .fetch_optional(&self.readers)
+        .await
+        .map_err(unavailable)?;
+        let Some(row) = row else { return Ok((Group::default(), 0)) };
+        let group = serde_json::from_str(&column::<String>(&row, 1)?)
+            .map_err(|error| StoreError::Corrupt(format!("the group {name} of {repository}: {error}")))?;
+        Ok((group, column::<i64>(&row, 0)?.unsigned_abs()))
+    }
+
+    async fn save_group(
+        &self,
+        repository: &str,
+        name: &str,
+        group: &Group,
+        version: u64,
+    ) -> Result<bool, StoreError> {
+        let entries = serde_json::to_string(group).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let (repository, name) = (repository.to_owned(), name.to_owned());
+        let expected = i64::try_from(version).unwrap_or(i64::MAX);
+        let work = work(move |connection| {
+            async move {
+                let done = sqlx::query(
+                    "INSERT INTO concurrency_groups (repository, name, version, entries) VALUES ($1, $2, $3 + 1, $4) \
+                     ON CONFLICT (repository, name) DO UPDATE SET version = concurrency_groups.version + 1, \
+                     entries = excluded.entries WHERE concurrency_groups.version = $3",
+                )
+                .bind(repository)
+                .bind(name)
+                .bind(expected)
+                .bind(entries)
+                .execute(connection)
+                .await?;
+                Ok(done.rows_affected() == 1)
+            }
+            .boxed()
+        });
+        Ok(self.writer.run(None, work).await?)
     }
 
     async fn active_on(&self, repository: &str, subject: u64) -> Result<Vec<RunId>, StoreError> {

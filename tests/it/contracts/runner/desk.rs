@@ -1,7 +1,7 @@
 //! Workspaces whose agent is a shell script, and the pipes by which a test and the script talk.
 
 use super::{PATIENCE, attempt};
-use cloud_code::ports::{Launch, Limits};
+use cloud_code::ports::{Launch, Limits, Network};
 use cloud_code_model::ids::AttemptId;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -60,6 +60,7 @@ impl Desk {
             fetch: None,
             env: Vec::new(),
             secrets: Vec::new(),
+            network: Network::Open,
             limits: Limits { memory_bytes: 256 << 20, cpus: 1.0, pids: 100, tmpfs_bytes: 16 << 20 },
         }
     }

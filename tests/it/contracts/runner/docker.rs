@@ -1,6 +1,8 @@
 //! The Docker runner, against a real daemon: the contract, and what makes a container a sandbox. `tests/run` sets
 //! CLOUD_CODE_TEST_DOCKER=1 once a daemon answers and the image debian:bookworm-slim is there.
 
+mod network;
+
 use super::desk::{Desk, OBEDIENT};
 use super::{PATIENCE, World, check, ended, exited};
 use async_trait::async_trait;
@@ -85,6 +87,13 @@ impl Drop for Containers {
         let ids = String::from_utf8_lossy(&found.stdout).into_owned();
         for id in ids.split_whitespace() {
             let _ = Command::new("docker").args(["rm", "-fv", id]).stdout(Stdio::null()).status();
+        }
+        let Ok(found) = Command::new("docker").args(["network", "ls", "-q", "--filter", &filter]).output()
+        else {
+            return;
+        };
+        for id in String::from_utf8_lossy(&found.stdout).split_whitespace() {
+            let _ = Command::new("docker").args(["network", "rm", id]).stdout(Stdio::null()).status();
         }
     }
 }

@@ -7,8 +7,8 @@ use cloud_code::adapters::aws::ecs::{Capacity, EcsConfig, EcsRunner};
 use cloud_code::adapters::aws::keys;
 use cloud_code::adapters::memory::ManualClock;
 use cloud_code::ports::{
-    Artifact, Clock, ContainerStatus, Fetch, Launch, Limits, Remote, Runner, RunnerError, SecretText,
-    SystemClock,
+    Artifact, Clock, ContainerStatus, Fetch, Launch, Limits, Network, Remote, Runner, RunnerError,
+    SecretText, SystemClock,
 };
 use cloud_code_model::ids::AttemptId;
 use cloud_code_model::task::Grant;
@@ -90,6 +90,7 @@ impl World for Fargate {
             }),
             env: vec![("CI".to_owned(), "true".to_owned())],
             secrets: vec![("API_KEY".to_owned(), SecretText::new("sk-very-secret"))],
+            network: Network::Open,
             limits: Limits::default(),
         }
     }
