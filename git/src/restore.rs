@@ -47,7 +47,7 @@ pub fn restore(dir: &Path, from: &[String], which: &dyn Fn(&str) -> bool) -> Res
     }
     let mut index = repository.index()?;
     let mut checkout = CheckoutBuilder::new();
-    checkout.force().update_index(false).disable_pathspec_match(true);
+    checkout.force().recreate_missing(true).update_index(false).disable_pathspec_match(true);
     let mut wanted = false;
     let mut new = Vec::new();
     for path in &paths {
