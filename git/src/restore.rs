@@ -3,9 +3,10 @@
 
 use std::fs;
 use std::io::{ErrorKind, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use git2::build::CheckoutBuilder;
 use git2::{DiffOptions, Repository};
 
 use crate::GitError;
@@ -46,15 +47,13 @@ pub fn restore(dir: &Path, from: &[String], which: &dyn Fn(&str) -> bool) -> Res
         return Ok(paths);
     }
     let mut index = repository.index()?;
-    let mut checkout = CheckoutBuilder::new();
-    checkout.force().update_index(false).disable_pathspec_match(true);
-    let mut wanted = false;
     let mut new = Vec::new();
     for path in &paths {
         remove(&dir.join(path))?;
-        if source.get_path(Path::new(path)).is_ok() {
-            checkout.path(path.as_str());
-            wanted = true;
+        if let Ok(entry) = source.get_path(Path::new(path))
+            && let Ok(blob) = repository.find_blob(entry.id())
+        {
+            write(dir, path, entry.filemode(), blob.content())?;
         }
         match index.get_path(Path::new(path), 0) {
             Some(mut entry) => {
@@ -64,9 +63,6 @@ pub fn restore(dir: &Path, from: &[String], which: &dyn Fn(&str) -> bool) -> Res
             }
             None => new.push(path),
         }
-    }
-    if wanted {
-        repository.checkout_tree(source.as_object(), Some(&mut checkout))?;
     }
     index.write()?;
     if !new.is_empty() {
@@ -86,6 +82,27 @@ pub fn restore(dir: &Path, from: &[String], which: &dyn Fn(&str) -> bool) -> Res
 fn escaped(path: &str) -> String {
     let special = |c: char| matches!(c, '*' | '?' | '[' | '\\' | '!' | '#' | ' ');
     path.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
+}
+
+/// Writes a file or a link. A folder on the way that is none gives way, so that nothing is written through a link.
+fn write(dir: &Path, path: &str, mode: i32, content: &[u8]) -> Result<(), GitError> {
+    let mut folder = dir.to_owned();
+    for part in Path::new(path).parent().into_iter().flat_map(Path::components) {
+        folder.push(part);
+        if !fs::symlink_metadata(&folder).is_ok_and(|data| data.is_dir()) {
+            remove(&folder)?;
+            fs::create_dir(&folder).map_err(GitError::io("making", &folder))?;
+        }
+    }
+    let file = dir.join(path);
+    let written = match mode {
+        0o120_000 => std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(content), &file),
+        _ => fs::write(&file, content).and_then(|()| {
+            let executable = if mode & 0o111 == 0 { 0o644 } else { 0o755 };
+            fs::set_permissions(&file, fs::Permissions::from_mode(executable))
+        }),
+    };
+    written.map_err(GitError::io("writing", &file))
 }
 
 fn remove(path: &Path) -> Result<(), GitError> {

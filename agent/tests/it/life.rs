@@ -241,8 +241,7 @@ fn old_and_new_meet() {
     left.expect(Conclusion::Success);
     // Its report, read by a server to which half of it is new, and by one to which half of it is missing.
     let text = fs::read_to_string(lab.root().join(".cloud-code/reporting.yaml")).unwrap();
-    let later = format!("{text}energy-joules: 12\n")
-        .replace("conclusion: success", "conclusion: success\nmood: good");
+    let later = format!("{text}energy-joules: {{ step: [12] }}\n");
     cloud_code_model::task::Report::parse(later.as_bytes(), 1 << 20).unwrap();
     let first = "version: 1\nrun: r-1\njob: implement\nattempt: 1\nsequence: 3\nat: 2026-11-23T01:02:03Z\nstatus: in_progress\n";
     let report = cloud_code_model::task::Report::parse(first.as_bytes(), 1 << 20).unwrap();
