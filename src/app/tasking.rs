@@ -95,11 +95,14 @@ fn github(run: &Run, job: &Job) -> Value {
     context
 }
 
+/// Builds a prompt from a step's own task and template, both rendered.
+type Prompter<'a> = dyn Fn(Option<&str>, Option<&str>) -> Result<String, String> + 'a;
+
 /// Writes steps for the agent.
 struct Steps<'a> {
     default_cli: &'a str,
     contexts: &'a Contexts,
-    prompt: &'a dyn Fn(Option<&str>, Option<&str>) -> Result<String, String>,
+    prompt: &'a Prompter<'a>,
 }
 
 impl Steps<'_> {
