@@ -95,11 +95,14 @@ fn github(run: &Run, job: &Job) -> Value {
     context
 }
 
+/// Writes a prompt around the step's own words.
+type WritePrompt<'a> = &'a dyn Fn(Option<&str>, Option<&str>) -> Result<String, String>;
+
 /// Writes steps for the agent.
 struct Steps<'a> {
     default_cli: &'a str,
     contexts: &'a Contexts,
-    prompt: &'a dyn Fn(Option<&str>, Option<&str>) -> Result<String, String>,
+    prompt: WritePrompt<'a>,
 }
 
 impl Steps<'_> {
