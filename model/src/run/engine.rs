@@ -160,9 +160,10 @@ fn reported(run: &mut Run, job: &str, number: u32, report: ReportSummary, now: T
     }
     let Some(entry) = run.job(job) else { return };
     let mut picked = None;
-    if conclusion == Conclusion::Success && run.choice(entry).is_some() {
+    // A judge changes nothing itself, which is no less a success.
+    if matches!(conclusion, Conclusion::Success | Conclusion::NoChanges) && run.choice(entry).is_some() {
         match run.picked(entry, pick.as_deref().unwrap_or_default()) {
-            Ok(candidate) => picked = Some(candidate),
+            Ok(candidate) => (conclusion, picked) = (Conclusion::Success, Some(candidate)),
             Err(error) => (conclusion, message) = (Conclusion::Failure, Some(error)),
         }
     }

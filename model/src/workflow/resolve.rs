@@ -193,6 +193,9 @@ fn action(path: &str, text_of_file: &str) -> Result<Action, WorkflowError> {
 /// # Errors
 /// What is wrong with it, with its place, for people.
 pub fn environments(path: &str, text: &str) -> Result<IndexMap<String, Environment>, String> {
+    if text.trim().is_empty() {
+        return Ok(IndexMap::new());
+    }
     yaml::parse(text, &Limits::default()).map_err(|error| format!("{path}:{error}"))?;
     let found: Option<IndexMap<String, Environment>> =
         serde_yaml::from_str(text).map_err(|error| format!("{path}: {error}"))?;

@@ -47,7 +47,7 @@ static WORKFLOWS: LazyLock<Vec<Workflow>> = LazyLock::new(|| {
     .into_iter()
     .map(|text| {
         let mut workflow = workflow::read("w.yml", text).unwrap();
-        let gate = Environment { reviewers: vec!["wes".into()], ..Environment::default() };
+        let gate = Environment { reviewers: vec!["wes".into(), "kim".into()], ..Environment::default() };
         let timer = Environment { wait_timer: 5, ..Environment::default() };
         workflow.plan.environments.extend([("gate".into(), gate), ("timer".into(), timer)]);
         workflow
@@ -348,7 +348,7 @@ impl World {
                 let waiting: Vec<String> =
                     self.runs[run].awaiting_review().map(|job| job.key.clone()).collect();
                 for job in waiting {
-                    self.save(run, Input::Approve { job, by: "wes".into() });
+                    self.save(run, Input::Approve { job, by: "kim".into() });
                 }
                 self.save(run, Input::Tick);
             }
