@@ -133,7 +133,11 @@ async fn the_agent_has_a_question() {
 async fn the_agent_is_killed() {
     let world = world(Workflow::script("echo x > x.txt; sleep 600")).await;
     let number = world.ask("Die", "");
-    world.expect_run(number, "a first report", |run| run.jobs[0].attempts[0].started_at.is_some()).await;
+    world
+        .expect_run(number, "a first report", |run| {
+            run.jobs[0].attempts.first().is_some_and(|attempt| attempt.started_at.is_some())
+        })
+        .await;
     signal(world.agent_process().pid, Signal::KILL);
     world
         .expect_comment(
