@@ -133,6 +133,7 @@ async fn every_call_is_allowed(stack: &Stack) {
                 "s3:PutObject",
                 "sts:AssumeRole",
                 "sqs:SendMessage",
+                "dynamodb:GetItem",
                 "dynamodb:PutItem",
                 "dynamodb:DeleteItem",
                 "dynamodb:UpdateItem",

@@ -67,7 +67,8 @@ async fn a_late_report_of_an_older_attempt_counts_for_nothing() {
         agent=$PPID
         kill -STOP $agent
         sed 's/^sequence: .*/sequence: 999/; s/^status: .*/status: completed/; s/^conclusion: .*/conclusion: success/' \
-            "$TMPDIR/../../../../late.yaml" > .cloud-code/reporting.yaml
+            "$TMPDIR/../../../../late.yaml" > late.tmp
+        mv late.tmp .cloud-code/reporting.yaml
         rm "$TMPDIR/../../../../late.yaml"
         GO
         kill -CONT $agent

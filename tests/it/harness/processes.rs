@@ -9,6 +9,7 @@ use std::path::Path;
 #[derive(Debug, Clone)]
 pub(crate) struct Process {
     pub(crate) pid: i32,
+    pub(crate) parent: i32,
     /// Its arguments, with spaces between them.
     pub(crate) command: String,
 }
@@ -26,7 +27,10 @@ impl World {
     pub(crate) fn agent_process(&self) -> Process {
         let all = self.processes();
         let wanted = format!("{} agent", super::server::PROGRAM);
-        let agents: Vec<_> = all.iter().filter(|process| process.command == wanted).collect();
+        let mut agents: Vec<_> = all.iter().filter(|process| process.command == wanted).collect();
+        // One that it is about to start has its name until it has become another program.
+        let pids: Vec<i32> = agents.iter().map(|process| process.pid).collect();
+        agents.retain(|process| !pids.contains(&process.parent));
         assert_eq!(agents.len(), 1, "{all:?}");
         agents[0].clone()
     }
@@ -44,12 +48,15 @@ pub(crate) fn below(dir: &Path) -> Vec<Process> {
         let here = fs::read_link(proc.join("cwd")).is_ok_and(|cwd| cwd.starts_with(dir))
             || fs::read(proc.join("environ"))
                 .is_ok_and(|environ| contains(&environ, dir.as_os_str().as_bytes()));
-        let runs = fs::read_to_string(proc.join("stat"))
-            .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X'])));
+        // After the name in parentheses: the state, the parent, and more.
+        let stat = fs::read_to_string(proc.join("stat")).unwrap_or_default();
+        let mut fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ');
+        let runs = fields.next().is_some_and(|state| !matches!(state, "Z" | "X" | ""));
+        let parent = fields.next().and_then(|parent| parent.parse().ok()).unwrap_or_default();
         if pid != own && here && runs {
             let command = fs::read(proc.join("cmdline")).unwrap_or_default();
             let command = String::from_utf8_lossy(&command).replace('\0', " ").trim().to_owned();
-            found.push(Process { pid, command });
+            found.push(Process { pid, parent, command });
         }
     }
     found
