@@ -10,7 +10,7 @@
 //! on this machine in any case. `CLOUD_CODE_SECRETS` names them, so that the agent knows what to mask. **bollard logs whole
 //! requests at `trace` and whole answers at `debug`, environment and all: a log filter must hold it at `info` or less.**
 //!
-//! A container whose network is restricted has a proxy beside it, in a network of their own: see [`network`].
+//! A container whose network is restricted has a proxy beside it, in a network of their own: see `network.rs`.
 //!
 //! Several installations may share one daemon: each sees only the containers that have its own `cloud-code.instance` label.
 
