@@ -18,6 +18,8 @@ pub mod change;
 mod compact;
 mod error;
 #[cfg(feature = "client")]
+pub mod http;
+#[cfg(feature = "client")]
 mod local;
 #[cfg(feature = "client")]
 mod lock;

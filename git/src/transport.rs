@@ -17,14 +17,13 @@ use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream, Trans
 use tempfile::SpooledTempFile;
 use ureq::SendBody;
 use ureq::http::{Response, header};
-use ureq::tls::{RootCerts, TlsConfig};
 
 use crate::error::one_line;
 use crate::{Credentials, GitError, Remote};
 
 /// Servers are known to treat agents whose name does not begin with `git/` as browsers.
 const USER_AGENT: &str = concat!("git/2.0 (cloud-code/", env!("CARGO_PKG_VERSION"), ")");
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_REDIRECTS: usize = 5;
 const SPOOL_IN_MEMORY: usize = 1024 * 1024;
 
@@ -300,23 +299,10 @@ impl Call {
     }
 }
 
-/// One agent for all calls, so that connections and the TLS roots are shared. Roots are the system's, or SSL_CERT_FILE's.
+/// One agent for all calls, so that connections and the TLS roots are shared.
 fn agent() -> &'static ureq::Agent {
     static AGENT: OnceLock<ureq::Agent> = OnceLock::new();
     AGENT.get_or_init(|| {
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::PlatformVerifier)
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-            .build();
-        ureq::Agent::config_builder()
-            .tls_config(tls)
-            .user_agent(USER_AGENT)
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_resolve(Some(CONNECT_TIMEOUT))
-            .build()
-            .new_agent()
+        crate::http::config(USER_AGENT).timeout_resolve(Some(RESOLVE_TIMEOUT)).build().new_agent()
     })
 }

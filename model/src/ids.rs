@@ -56,6 +56,16 @@ impl AttemptId {
     }
 }
 
+impl AttemptId {
+    /// Reads back what `Display` writes, `RUN/JOB/NUMBER`; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('/');
+        let (run, job, number) = (parts.next()?, parts.next()?, parts.next()?);
+        let id = Self { run: RunId::parse(run)?, job: job.to_owned(), number: number.parse().ok()? };
+        (parts.next().is_none() && !job.is_empty()).then_some(id)
+    }
+}
+
 impl fmt::Display for AttemptId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.run, self.job, self.number)
@@ -91,6 +101,24 @@ mod tests {
             "r-../../../../../../a",
         ] {
             assert_eq!(RunId::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn attempts_are_read_back() {
+        for job in ["fix", "build.12", "call.a-b_C"] {
+            let id = AttemptId { run: RunId::derive("d", "w"), job: job.to_owned(), number: 3 };
+            assert_eq!(AttemptId::parse(&id.to_string()), Some(id));
+        }
+        let run = RunId::derive("d", "w");
+        for bad in [
+            String::new(),
+            format!("{run}/fix"),
+            format!("{run}//1"),
+            format!("{run}/fix/1/2"),
+            "r-1/fix/1".to_owned(),
+        ] {
+            assert_eq!(AttemptId::parse(&bad), None, "{bad}");
         }
     }
 

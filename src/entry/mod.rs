@@ -4,6 +4,8 @@
 pub mod aws;
 #[cfg(feature = "vps")]
 pub mod cli;
+#[cfg(any(feature = "aws", feature = "vps"))]
+mod github;
 pub mod health;
 #[cfg(feature = "aws")]
 pub mod lambda;

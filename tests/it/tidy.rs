@@ -5,10 +5,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Longer than 500 lines, each with the reason.
-const LONG: &[(&str, &str)] =
-    &[("tests/it/contracts/forge.rs", "one suite"), ("tests/it/contracts/queue.rs", "one suite")];
-
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -238,12 +234,8 @@ fn files_have_one_subject_and_a_header() {
     let mut problems = Vec::new();
     for (name, text) in sources() {
         let lines = text.lines().count();
-        let known = LONG.iter().any(|(long, _)| *long == name);
-        if lines > 500 && !known {
+        if lines > 500 {
             problems.push(format!("{name} has {lines} lines: two subjects?"));
-        }
-        if known && lines <= 500 {
-            problems.push(format!("{name} is listed as long, and is not any more"));
         }
         if name.starts_with("src/") && !text.starts_with("//!") {
             problems.push(format!("{name} has no header that says what it is for"));

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::claude_spent::{self, ModelTokens, Spent};
-use super::fault::in_short;
+use super::fault::{self, in_short};
 use super::{Cli, End, Event, Failure, FailureKind, Launch, Partial, Reader, Session, Turn, tell_exit};
 use crate::environment::Variables;
 use crate::journal::shorten;
@@ -171,13 +171,7 @@ impl ResultRecord {
 
 impl Reader for ClaudeReader {
     fn line(&mut self, line: &str, emit: &mut dyn FnMut(Event)) {
-        let Ok(record) = serde_json::from_str::<Value>(line) else {
-            // Something it loads prints plain lines now and then.
-            if !line.trim().is_empty() {
-                emit(Event::Message(line.to_owned()));
-            }
-            return;
-        };
+        let Some(record) = fault::record(line, emit) else { return };
         if let Some(session) = record.get("session_id").and_then(Value::as_str) {
             emit(Event::Session(session.to_owned()));
         }

@@ -112,12 +112,7 @@ impl Tokens {
 
 impl Reader for CodexReader {
     fn line(&mut self, line: &str, emit: &mut dyn FnMut(Event)) {
-        let Ok(record) = serde_json::from_str::<Value>(line) else {
-            if !line.trim().is_empty() {
-                emit(Event::Message(line.to_owned()));
-            }
-            return;
-        };
+        let Some(record) = fault::record(line, emit) else { return };
         match text(&record, "type") {
             "thread.started" => {
                 let id = text(&record, "thread_id").to_owned();

@@ -1,8 +1,8 @@
-//! What can be read out of a CLI's words: which errors may pass, which answers are questions, how often the LLM spoke.
+//! What can be read out of a CLI's words: its records, which errors may pass, which answers are questions, how often the LLM spoke.
 
 use serde_json::Value;
 
-use super::FailureKind;
+use super::{Event, FailureKind};
 use crate::journal::shorten;
 
 /// Errors that come back however often one asks, although their status says that they may pass.
@@ -26,6 +26,16 @@ const BROKEN: [&str; 14] = [
     "socket",
     "network error",
 ];
+
+/// The record on a line of a CLI that prints one JSON value a line. What it prints besides, as some do now and then, is passed on as its
+/// words, and is no record.
+pub(super) fn record(line: &str, emit: &mut dyn FnMut(Event)) -> Option<Value> {
+    let record = serde_json::from_str(line).ok();
+    if record.is_none() && !line.trim().is_empty() {
+        emit(Event::Message(line.to_owned()));
+    }
+    record
+}
 
 /// Can an error pass? `status` is the HTTP status, where the CLI gives it apart from the text.
 pub(super) fn kind(status: Option<u16>, message: &str) -> FailureKind {

@@ -78,12 +78,7 @@ struct GeminiReader {
 
 impl Reader for GeminiReader {
     fn line(&mut self, line: &str, emit: &mut dyn FnMut(Event)) {
-        let Ok(record) = serde_json::from_str::<Value>(line) else {
-            if !line.trim().is_empty() {
-                emit(Event::Message(line.to_owned()));
-            }
-            return;
-        };
+        let Some(record) = fault::record(line, emit) else { return };
         match text(&record, "type") {
             "init" => {
                 self.started = true;

@@ -73,12 +73,7 @@ struct OpenCodeReader {
 
 impl Reader for OpenCodeReader {
     fn line(&mut self, line: &str, emit: &mut dyn FnMut(Event)) {
-        let Ok(record) = serde_json::from_str::<Value>(line) else {
-            if !line.trim().is_empty() {
-                emit(Event::Message(line.to_owned()));
-            }
-            return;
-        };
+        let Some(record) = fault::record(line, emit) else { return };
         let session = text(&record, "sessionID");
         if !session.is_empty() {
             self.started = true;

@@ -1,11 +1,8 @@
 //! The few requests that the agent makes, and patience with them.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use ureq::tls::{RootCerts, TlsConfig};
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(300);
 /// Nothing that is read here is larger: a tasking holds an event, which has 25 MB at most.
 const MAX_BODY: u64 = 32 * 1024 * 1024;
@@ -36,20 +33,8 @@ pub(super) type Headers = Vec<(String, String)>;
 fn client() -> &'static ureq::Agent {
     static CLIENT: OnceLock<ureq::Agent> = OnceLock::new();
     CLIENT.get_or_init(|| {
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::PlatformVerifier)
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-            .build();
-        ureq::Agent::config_builder()
-            .tls_config(tls)
-            .user_agent(concat!("cloud-code-agent/", env!("CARGO_PKG_VERSION")))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_global(Some(TIMEOUT))
-            .build()
-            .new_agent()
+        let name = concat!("cloud-code-agent/", env!("CARGO_PKG_VERSION"));
+        cloud_code_git::http::config(name).timeout_global(Some(TIMEOUT)).build().new_agent()
     })
 }
 

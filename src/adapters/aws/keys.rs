@@ -165,11 +165,7 @@ pub(super) fn body(lane: Lane, key: &str) -> String {
 
 /// The attempt whose report lies under this name; `None` for any other object.
 pub fn reported(object: &str) -> Option<AttemptId> {
-    let rest = object.strip_prefix("attempts/")?.strip_suffix("/out/reporting.yaml")?;
-    let mut parts = rest.split('/');
-    let (run, job, number) = (parts.next()?, parts.next()?, parts.next()?);
-    let id = AttemptId { run: RunId::parse(run)?, job: job.to_owned(), number: number.parse().ok()? };
-    (parts.next().is_none() && !job.is_empty()).then_some(id)
+    AttemptId::parse(object.strip_prefix("attempts/")?.strip_suffix("/out/reporting.yaml")?)
 }
 
 #[cfg(test)]

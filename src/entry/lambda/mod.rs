@@ -26,7 +26,6 @@ pub use web::{console, console_with, webhook, webhook_with};
 use super::aws::{self, Aws};
 use crate::adapters::aws::secrets_manager::SecretsManager;
 use crate::adapters::aws::sqs::SqsQueue;
-use crate::adapters::github::{self, GitHubForge};
 use crate::app::App;
 use crate::config::{Config, Environment};
 use crate::ports::{Clock, SystemClock};
@@ -97,15 +96,8 @@ impl Function {
         let secrets =
             aws::secrets(aws, storage).context("SECRETS_URL: a function needs secretsmanager://PREFIX")?;
         let (runner, workspaces) = aws::runner(aws, storage, &config.agents, &storage.data_dir, &clock)?;
-        let forge = GitHubForge::new(github::GitHubConfig {
-            api_url: config.github.api_url.clone(),
-            web_url: config.github.web_url.clone(),
-            app_id: config.github.app_id,
-            slug: config.github.slug.clone(),
-            private_key_pem: config.github.private_key.clone(),
-            // GitHub looks at the machine's own time.
-            clock: Arc::new(SystemClock),
-        })?;
+        // GitHub looks at the machine's own time.
+        let forge = super::github::forge(config, Arc::new(SystemClock))?;
         let queue = Arc::new(queue);
         let app = App {
             store: Arc::new(store),

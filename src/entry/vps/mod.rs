@@ -11,7 +11,6 @@ pub use serve::{Server, ServerOptions};
 pub use take_over::{Held, TakeOverError, take_over};
 
 use crate::adapters::git::{GitWorkspaces, WorkspaceConfig};
-use crate::adapters::github::{self, GitHubForge};
 use crate::adapters::vps::docker::{DockerConfig, DockerRunner};
 use crate::adapters::vps::process::ProcessRunner;
 use crate::adapters::vps::sealed::{SealedFile, SealingKey};
@@ -38,14 +37,7 @@ pub async fn app(config: &Config) -> anyhow::Result<App> {
     let storage = &config.storage;
     make_private(&storage.data_dir).with_context(|| format!("DATA_DIR: {}", storage.data_dir.display()))?;
     let places = places::wire(storage, &config.agents, &clock).await?;
-    let forge = GitHubForge::new(github::GitHubConfig {
-        api_url: config.github.api_url.clone(),
-        web_url: config.github.web_url.clone(),
-        app_id: config.github.app_id,
-        slug: config.github.slug.clone(),
-        private_key_pem: config.github.private_key.clone(),
-        clock: Arc::clone(&clock),
-    })?;
+    let forge = super::github::forge(config, Arc::clone(&clock))?;
     Ok(App {
         store: places.store,
         queue: places.queue,

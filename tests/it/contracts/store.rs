@@ -1,6 +1,6 @@
 //! The contract of the port `store`.
 
-use super::queue::execute;
+use super::queue::sqlite::execute;
 use cloud_code::adapters::memory::MemoryStore;
 use cloud_code::adapters::vps::sql::Database;
 use cloud_code::ports::{Decision, RunFilter, RunSummary, Saved, Store, StoreError, Stored, SystemClock};
@@ -72,7 +72,7 @@ mod on_dynamodb {
         aws.make_table().await;
         let store = DynamoStore::new(&aws.clients(), &aws.name, Arc::new(SystemClock));
         let mut large = run("d1", "acme/shop", None, 0);
-        large.context = serde_json::json!({ "noise": super::super::queue::noise(500_000) });
+        large.context = serde_json::json!({ "noise": super::super::queue::sqlite::noise(500_000) });
         assert_eq!(store.create(&large, "key").await.unwrap(), Saved::At(1));
         assert_eq!(store.load(&large.id).await.unwrap().unwrap().run, large);
         large.comment = Some(7);

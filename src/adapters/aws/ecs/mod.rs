@@ -10,6 +10,7 @@ mod size;
 mod start;
 
 pub use size::{Size, fargate_size};
+pub use start::attempt_of;
 
 use super::error::{code, may_heal, why};
 use super::item::{Item, number, s, text};
@@ -17,7 +18,7 @@ use super::{Aws, keys};
 use crate::ports::{Clock, ContainerStatus, Launch, Listed, Runner, RunnerError};
 use async_trait::async_trait;
 use aws_sdk_ecs::types::Task;
-use cloud_code_model::ids::{AttemptId, RunId};
+use cloud_code_model::ids::AttemptId;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
@@ -266,7 +267,7 @@ impl Runner for EcsRunner {
         let mut known = Vec::new();
         while let Some(page) = pages.next().await {
             for item in page.map_err(|error| RunnerError::Unreachable(why(&error)))?.items() {
-                let attempt = text(item, keys::SK).and_then(attempt_of);
+                let attempt = text(item, keys::SK).and_then(AttemptId::parse);
                 known.extend(attempt.zip(Known::of(item)));
             }
         }
@@ -316,15 +317,6 @@ impl Runner for EcsRunner {
             Err(error) => Err(failed(&error)),
         }
     }
-}
-
-/// What an attempt's task is started by, and what its item is sorted by: `RUN/JOB/NUMBER`.
-pub fn attempt_of(text: &str) -> Option<AttemptId> {
-    let text = text.replace("//", ".");
-    let mut parts = text.split('/');
-    let (run, job, number) = (parts.next()?, parts.next()?, parts.next()?);
-    let id = AttemptId { run: RunId::parse(run)?, job: job.to_owned(), number: number.parse().ok()? };
-    (parts.next().is_none() && !job.is_empty()).then_some(id)
 }
 
 /// ECS's and the log service's failures in the port's words.

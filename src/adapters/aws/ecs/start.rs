@@ -230,10 +230,15 @@ impl EcsRunner {
 }
 
 /// By this an event about the task names its attempt. One whose job has a very long name is found by the sweeper alone.
-/// AWS takes letters, digits, `-`, `_` and `/` there; keys of a matrix's jobs and of called workflows' have dots, see [`super::attempt_of`].
+/// AWS takes letters, digits, `-`, `_` and `/` there; keys of a matrix's jobs and of called workflows' have dots, see [`attempt_of`].
 fn started_by(attempt: &AttemptId) -> String {
     let text = attempt.to_string().replace('.', "//");
     if text.len() <= MAX_STARTED_BY { text } else { digest(&[&text]) }
+}
+
+/// The attempt that a task was started by; `None` for a task that is not ours, or whose job has a very long name.
+pub fn attempt_of(started_by: &str) -> Option<AttemptId> {
+    AttemptId::parse(&started_by.replace("//", "."))
 }
 
 #[cfg(test)]
@@ -250,7 +255,7 @@ mod tests {
                 text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_/".contains(&byte)),
                 "{text}"
             );
-            assert_eq!(crate::adapters::aws::ecs::attempt_of(&text), Some(attempt));
+            assert_eq!(attempt_of(&text), Some(attempt));
         }
     }
 

@@ -5,7 +5,9 @@ use super::super::item::{Item, millis, n, number, s, text};
 use super::super::keys;
 use crate::ports::{Clock, DeadLetter, Lane, QueueError};
 use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, Select};
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
@@ -104,11 +106,7 @@ impl Records {
     ) -> Result<Claimed, QueueError> {
         let now = self.now();
         let claimed = self
-            .db
-            .update_item()
-            .table_name(&self.table)
-            .key(keys::PK, s(keys::message(lane, key)))
-            .key(keys::SK, s("message"))
+            .update(lane, key)
             .update_expression(
                 "SET #state = :leased, lease = :token, #until = :until ADD receives :one REMOVE body, #list, place",
             )
@@ -222,11 +220,7 @@ impl Records {
     ) -> Result<Option<String>, QueueError> {
         let now = self.now();
         let revived = self
-            .db
-            .update_item()
-            .table_name(&self.table)
-            .key(keys::PK, s(keys::message(lane, key)))
-            .key(keys::SK, s("message"))
+            .update(lane, key)
             .update_expression(
                 "SET #state = :pushing, lease = :token, receives = :zero, #until = :now, #at = :now, #list = :list, place = :place",
             )
@@ -256,13 +250,8 @@ impl Records {
     pub(super) async fn unsent(&self) -> Result<Vec<Item>, QueueError> {
         let before = self.now().saturating_sub(TORN_OFF).unwrap_or(Timestamp::MIN);
         let found = self
-            .db
-            .query()
-            .table_name(&self.table)
-            .index_name("list")
+            .listed(keys::PUSHING)
             .key_condition_expression("#list = :list AND place < :before")
-            .expression_attribute_names("#list", "list")
-            .expression_attribute_values(":list", s(keys::PUSHING))
             .expression_attribute_values(":before", s(keys::instant(before)))
             .send()
             .await;
@@ -272,13 +261,8 @@ impl Records {
     /// The latest dead letters, the latest first.
     pub(super) async fn dead(&self, lane: Lane, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
         let found = self
-            .db
-            .query()
-            .table_name(&self.table)
-            .index_name("list")
+            .listed(keys::dead(lane))
             .key_condition_expression("#list = :list")
-            .expression_attribute_names("#list", "list")
-            .expression_attribute_values(":list", s(keys::dead(lane)))
             .scan_index_forward(false)
             .limit(i32::try_from(limit.clamp(1, 1000)).unwrap_or(1000))
             .send()
@@ -298,13 +282,8 @@ impl Records {
 
     pub(super) async fn count_dead(&self, lane: Lane) -> Result<u64, QueueError> {
         let mut pages = self
-            .db
-            .query()
-            .table_name(&self.table)
-            .index_name("list")
+            .listed(keys::dead(lane))
             .key_condition_expression("#list = :list")
-            .expression_attribute_names("#list", "list")
-            .expression_attribute_values(":list", s(keys::dead(lane)))
             .select(Select::Count)
             .into_paginator()
             .send();
@@ -319,6 +298,25 @@ impl Records {
     /// Asks the table for nothing.
     pub(super) async fn claim_nothing(&self) -> Result<(), QueueError> {
         self.get(Lane::Deliveries, "nothing").await.map(drop)
+    }
+
+    /// An update of a message's item.
+    fn update(&self, lane: Lane, key: &str) -> UpdateItemFluentBuilder {
+        self.db
+            .update_item()
+            .table_name(&self.table)
+            .key(keys::PK, s(keys::message(lane, key)))
+            .key(keys::SK, s("message"))
+    }
+
+    /// A query of a partition of the index `list`, which conditions call `#list` and `:list`.
+    fn listed(&self, partition: impl Into<String>) -> QueryFluentBuilder {
+        self.db
+            .query()
+            .table_name(&self.table)
+            .index_name("list")
+            .expression_attribute_names("#list", "list")
+            .expression_attribute_values(":list", s(partition))
     }
 
     async fn get(&self, lane: Lane, key: &str) -> Result<Option<Item>, QueueError> {
@@ -347,11 +345,7 @@ impl Records {
         values: &[(&str, AttributeValue)],
     ) -> Result<(), QueueError> {
         let mut update = self
-            .db
-            .update_item()
-            .table_name(&self.table)
-            .key(keys::PK, s(keys::message(lane, key)))
-            .key(keys::SK, s("message"))
+            .update(lane, key)
             .update_expression(change)
             .condition_expression(
                 "#state = :state AND lease = :token AND (#state <> :leased OR #until > :now)",
