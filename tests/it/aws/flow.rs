@@ -115,6 +115,22 @@ async fn a_run_asks_for_little(stack: &Stack) {
 }
 
 /// Every call that a function made is allowed by its role, and nothing that it may do without is in its policy.
+/// What functions did so far that their roles do not allow.
+pub(crate) async fn not_allowed(stack: &Stack) -> Vec<String> {
+    let calls = stack.aws.test("calls", json!({})).await;
+    let policies = stack.policies();
+    let mut lacking = Vec::new();
+    for function in ["Webhook", "Dispatcher", "Reporter", "Sweeper", "Console"] {
+        let key = json!(stack.key(function));
+        for call in calls.as_array().unwrap().iter().filter(|call| call["key"] == key) {
+            let denied = |(action, arn): &(String, String)| !policies.allow(function, action, arn);
+            lacking
+                .extend(needs(call).into_iter().filter(denied).map(|lack| format!("{function}: {lack:?}")));
+        }
+    }
+    lacking
+}
+
 async fn every_call_is_allowed(stack: &Stack) {
     let calls = stack.aws.test("calls", json!({})).await;
     let policies = stack.policies();
