@@ -1,6 +1,6 @@
 //! Starting an attempt: workspace, task, container.
 
-use super::{App, AppError, network, tasking, update};
+use super::{App, AppError, continuation, network, tasking, update};
 use crate::ports::{
     Artifact, ArtifactError, Checkout, ContainerStatus, ForgeError, Launch, PreparedWorkspace, RemoteAccess,
     RunnerError, Scope, SecretName, SecretText, WorkspaceError,
@@ -131,7 +131,11 @@ async fn start(app: &App, run: &Run, job: &Job, attempt: &AttemptId) -> Result<O
         true => Failure::Later(error),
         false => Failure::Never(error.to_string()),
     })?;
-    let tasking = tasking::write(app, run, job, attempt, &origin).await?;
+    let earlier = continuation::find(app, run, job, attempt, &origin).await.map_err(Failure::Later)?;
+    if let Some(archive) = earlier.as_ref().and_then(|earlier| earlier.archive.as_deref()) {
+        app.artifacts.write(attempt, Artifact::EarlierSession, archive).await?;
+    }
+    let tasking = tasking::write(app, run, job, attempt, &origin, earlier).await?;
     app.artifacts.write(attempt, Artifact::Tasking, tasking.as_bytes()).await?;
     let clis = run.clis(job, &app.settings.default_cli);
     if let Some(unknown) = clis.iter().find(|name| cli::find(name).is_none()) {

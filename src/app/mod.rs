@@ -5,6 +5,7 @@
 //! the forge, [`sweep`] finds what a crash left behind.
 
 pub mod cancel;
+mod continuation;
 pub mod effects;
 mod error;
 pub mod groups;

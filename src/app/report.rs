@@ -4,8 +4,8 @@ use super::{App, AppError, launch, network};
 use crate::ports::{Artifact, ArtifactError};
 use cloud_code_model::ids::AttemptId;
 use cloud_code_model::mask::Masker;
-use cloud_code_model::run::{Conclusion, Input, ReportSummary, Run, StepSummary, Usage};
-use cloud_code_model::task::{self, Report};
+use cloud_code_model::run::{Conclusion, Input, ReportSummary, Run, SessionSummary, StepSummary, Usage};
+use cloud_code_model::task::{self, Report, StepReport};
 use cloud_code_model::untrusted::visible;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -127,12 +127,34 @@ fn summarise(report: &Report, masker: &Masker) -> ReportSummary {
             .any(|task| task.changes.as_ref().is_some_and(|changes| changes.bundle.is_some())),
         salvaged: report.salvaged,
         blocked_hosts: network::blocked_hosts(&report.blocked_hosts, masker),
+        sessions: steps_of(report)
+            .filter(|step| step.session.is_some() || step.not_resumed.is_some())
+            .map(|step| session(step, masker))
+            .take(task::MAX_CONVERSATIONS)
+            .collect(),
         outputs: outputs
             .filter(|(name, _)| matches!(name.as_str(), "pr-title" | "pr-body" | "pick"))
             .map(|(name, value)| (name.clone(), clean(value, MAX_SUMMARY)))
             .collect(),
         job_outputs: BTreeMap::new(),
         outputs_error: None,
+    }
+}
+
+fn steps_of(report: &Report) -> impl Iterator<Item = &StepReport> {
+    report.tasks.iter().flat_map(|task| &task.steps)
+}
+
+/// A step's conversation. Its id and its CLI's name are used again, so that they are what they should be or empty.
+fn session(step: &StepReport, masker: &Masker) -> SessionSummary {
+    let id = step.session.as_deref().filter(|id| task::is_session_id(id) && masker.mask_str(id) == **id);
+    let cli = step.cli.as_deref().filter(|name| cloud_code_model::cli::find(name).is_some());
+    SessionSummary {
+        step: clean(masker, &step.id, 256),
+        cli: cli.unwrap_or_default().to_owned(),
+        id: id.filter(|_| cli.is_some()).unwrap_or_default().to_owned(),
+        resumed: step.resumed,
+        not_resumed: step.not_resumed.as_deref().map(|why| clean(masker, why, 300)),
     }
 }
 

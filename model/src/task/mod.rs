@@ -4,6 +4,7 @@
 //! unknown `version` is an error that says so. Nothing here reads or writes a file.
 
 mod budget;
+mod conversation;
 mod grant;
 mod report_check;
 mod reporting;
@@ -13,6 +14,10 @@ mod tasking;
 mod validate;
 mod workflow_command;
 
+pub use conversation::{
+    Conversation, EARLIER_SESSION_FILE, Earlier, MAX_CONVERSATIONS, MAX_SESSION_FILE, SESSION_FILE,
+    is_session_id,
+};
 pub use grant::{Grant, GrantError, GrantedCheckout};
 pub use reporting::{
     Changes, Conclusion, PricedBy, Report, ReportError, Status, StepConclusion, StepReport, TaskReport, Usage,
