@@ -72,6 +72,7 @@ async fn clean(app: &App, run: &Run, id: &AttemptId) -> Result<(), AppError> {
     if never_launched {
         app.runner.remove(id).await?;
         app.workspaces.discard(id).await?;
+        app.given.forget(id);
     }
     Ok(())
 }
@@ -135,6 +136,7 @@ async fn start(app: &App, run: &Run, job: &Job, attempt: &AttemptId) -> Result<O
     if let Some(archive) = earlier.as_ref().and_then(|earlier| earlier.archive.as_deref()) {
         app.artifacts.write(attempt, Artifact::EarlierSession, archive).await?;
     }
+    app.given.note(attempt, &secrets);
     let tasking = tasking::write(app, run, job, attempt, &origin, earlier).await?;
     app.artifacts.write(attempt, Artifact::Tasking, tasking.as_bytes()).await?;
     let clis = run.clis(job, &app.settings.default_cli);

@@ -1,6 +1,6 @@
 //! Reading what an attempt reports: data from a stranger, made into what the engine and people need.
 
-use super::{App, AppError, launch, network};
+use super::{App, AppError, given, network};
 use crate::ports::{Artifact, ArtifactError};
 use cloud_code_model::ids::AttemptId;
 use cloud_code_model::mask::Masker;
@@ -19,29 +19,54 @@ const MAX_STEPS: usize = 200;
 const MAX_OUTPUT: usize = 32_000;
 const MAX_OUTPUTS: usize = 64_000;
 
-/// Reads the attempt's report as an input for the engine; `None` while there is none.
+/// What a look at an attempt's report came to.
+#[derive(Debug)]
+pub enum Reading {
+    /// There is none, or it is another attempt's.
+    Nothing,
+    /// An input for the engine.
+    Input(Input),
+    /// There is one with this number, and whether it is the last; but nothing of it may be said while the secrets that would be masked in it
+    /// are not to be had. Look again.
+    Unmasked {
+        /// The report's sequence number.
+        sequence: u64,
+        /// Whether it is the final one.
+        completed: bool,
+        /// Why they are not.
+        error: AppError,
+    },
+}
+
+/// Reads the attempt's report.
 ///
 /// # Errors
-/// When the artifacts or the secrets can't be reached.
-pub async fn read(app: &App, run: &Run, attempt: &AttemptId) -> Result<Option<Input>, AppError> {
-    let refused =
-        |reason: String| Input::ReportRefused { job: attempt.job.clone(), attempt: attempt.number, reason };
+/// When the artifacts can't be reached.
+pub async fn read(app: &App, run: &Run, attempt: &AttemptId) -> Result<Reading, AppError> {
+    let refused = |reason: String| {
+        let (job, attempt) = (attempt.job.clone(), attempt.number);
+        Reading::Input(Input::ReportRefused { job, attempt, reason })
+    };
     let bytes = match app.artifacts.read(attempt, Artifact::Report, MAX_REPORT).await {
-        Ok(None) => return Ok(None),
+        Ok(None) => return Ok(Reading::Nothing),
         Ok(Some(bytes)) => bytes,
         Err(ArtifactError::Unavailable(reason)) => return Err(ArtifactError::Unavailable(reason).into()),
-        Err(error) => return Ok(Some(refused(format!("the agent's report was refused: {error}")))),
+        Err(error) => return Ok(refused(format!("the agent's report was refused: {error}"))),
     };
     let report = match Report::parse(&bytes, MAX_REPORT as usize) {
         Ok(report) => report,
-        Err(error) => return Ok(Some(refused(format!("the agent's report was refused: {error}")))),
+        Err(error) => return Ok(refused(format!("the agent's report was refused: {error}"))),
     };
     if report.run != run.id.as_str() || report.job != attempt.job || report.attempt != attempt.number {
         // A stale file of another attempt says nothing about this one.
         tracing::warn!(%attempt, "a report of another attempt was ignored");
-        return Ok(None);
+        return Ok(Reading::Nothing);
     }
-    let masker = masker(app, run, attempt).await?;
+    let completed = report.status == task::Status::Completed;
+    let masker = match given::secrets(app, run, attempt, completed).await {
+        Ok(secrets) => Masker::new(secrets.iter().map(|value| value.reveal().to_owned())),
+        Err(error) => return Ok(Reading::Unmasked { sequence: report.sequence, completed, error }),
+    };
     let mut summary = summarise(&report, &masker);
     if let Some(job) = run.job(&attempt.job).filter(|_| summary.conclusion.is_some()) {
         match run.outputs(job, steps(&report)) {
@@ -49,14 +74,7 @@ pub async fn read(app: &App, run: &Run, attempt: &AttemptId) -> Result<Option<In
             Err(error) => summary.outputs_error = Some(clean(&masker, &error, MAX_MESSAGE)),
         }
     }
-    Ok(Some(Input::Reported { job: attempt.job.clone(), attempt: attempt.number, report: summary }))
-}
-
-/// Masks what was given to the attempt. The agent masks too; the container can't be relied upon for it.
-async fn masker(app: &App, run: &Run, attempt: &AttemptId) -> Result<Masker, AppError> {
-    let Some(job) = run.job(&attempt.job) else { return Ok(Masker::new([])) };
-    let (_, secrets) = launch::environment(app, run, job).await?;
-    Ok(Masker::new(secrets.into_iter().map(|(_, value)| value.reveal().to_owned())))
+    Ok(Reading::Input(Input::Reported { job: attempt.job.clone(), attempt: attempt.number, report: summary }))
 }
 
 fn clean(masker: &Masker, text: &str, max: usize) -> String {

@@ -116,7 +116,7 @@ impl Cli for Aider {
     fn store(&self, home: &Path, _: &Variables) -> Option<Store> {
         let is_part =
             |path: &[&str], id: &str| matches!(path, [file] if file.strip_suffix(".md") == Some(id));
-        Some(Store { root: home.join(HISTORIES), is_part })
+        Some(Store { root: home.join(HISTORIES), is_part, exchange: None })
     }
 }
 

@@ -73,6 +73,7 @@ impl Cli for ClaudeCode {
         Some(Store {
             root: config_dir(home, variables),
             is_part: |path, id| matches!(path, ["projects", _, file] if file.strip_suffix(".jsonl") == Some(id)),
+            exchange: None,
         })
     }
 }

@@ -74,7 +74,7 @@ impl Cli for Codex {
             };
             matches!(path, ["sessions", _, _, _, file] if ours(file))
         };
-        Some(Store { root: codex_home(home, variables), is_part })
+        Some(Store { root: codex_home(home, variables), is_part, exchange: None })
     }
 }
 

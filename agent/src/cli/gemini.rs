@@ -80,7 +80,7 @@ impl Cli for Gemini {
             };
             matches!(path, [".gemini", "tmp", _, "chats", file] if ours(file))
         };
-        Some(Store { root: home.join(HOME), is_part })
+        Some(Store { root: home.join(HOME), is_part, exchange: None })
     }
 }
 

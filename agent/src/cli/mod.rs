@@ -44,6 +44,19 @@ pub(crate) struct Store {
     /// Is the file at this path below the folder, component by component, what the conversation with this id needs to be gone on
     /// with?
     pub(crate) is_part: fn(path: &[&str], id: &str) -> bool,
+    /// Where it keeps them in a database: how one gets out of it, into the file `ID.json` of the folder, and back.
+    pub(crate) exchange: Option<Exchange>,
+}
+
+/// A CLI's own programs for its database.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Exchange {
+    pub(crate) program: &'static str,
+    /// Prints the conversation with this id.
+    pub(crate) take_out: fn(id: &str) -> Vec<String>,
+    /// Takes in the one of this file.
+    pub(crate) put_back: fn(file: &str) -> Vec<String>,
+    pub(crate) env: &'static [(&'static str, &'static str)],
 }
 
 /// Reads what one process of a CLI says.

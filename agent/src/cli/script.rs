@@ -62,7 +62,11 @@ impl Cli for Script {
     }
 
     fn store(&self, home: &Path, _: &Variables) -> Option<Store> {
-        Some(Store { root: home.join(CONVERSATIONS), is_part: |path, id| path.len() > 1 && path[0] == id })
+        Some(Store {
+            root: home.join(CONVERSATIONS),
+            is_part: |path, id| path.len() > 1 && path[0] == id,
+            exchange: None,
+        })
     }
 }
 

@@ -6,7 +6,7 @@ const SECRET: &str = "sk-secret-0123456789";
 
 fn store(root: &Path) -> Store {
     let is_part = |path: &[&str], id: &str| matches!(path, ["chats", _, file] if file.strip_suffix(".jsonl") == Some(id));
-    Store { root: root.to_owned(), is_part }
+    Store { root: root.to_owned(), is_part, exchange: None }
 }
 
 fn conversation(session: &str) -> Conversation {

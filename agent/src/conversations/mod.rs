@@ -4,10 +4,12 @@
 //! beside the report; at the start of a step they come out of the archive of an earlier attempt.
 
 mod archive;
+mod exchange;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::PathBuf;
 
 use cloud_code_model::task::{Conversation, Earlier, MAX_CONVERSATIONS, is_session_id};
 
@@ -21,25 +23,41 @@ use crate::task::TaskState;
 /// The conversations that an attempt had, and those of an earlier one that it has taken up.
 #[derive(Default)]
 pub(crate) struct Conversations {
-    had: RefCell<Vec<(Conversation, Store)>>,
+    had: RefCell<Vec<Had>>,
     /// Places in the list of earlier ones: each is gone on with once.
     taken: RefCell<BTreeSet<usize>>,
 }
 
+struct Had {
+    conversation: Conversation,
+    store: Store,
+    /// The environment of the step that had it.
+    variables: Variables,
+}
+
 impl Conversations {
     /// Notes a conversation that may be gone on with.
-    pub(crate) fn note(&self, state: &TaskState<'_>, number: usize, cli: &str, session: &str, store: Store) {
-        if !is_session_id(session) {
+    pub(crate) fn note(
+        &self,
+        state: &TaskState<'_>,
+        number: usize,
+        (name, cli): (&str, &dyn Cli),
+        session: &str,
+        variables: &Variables,
+    ) {
+        let Some(store) = cli.store(&state.agent.home, variables).filter(|_| is_session_id(session)) else {
             return;
-        }
+        };
         let conversation =
-            Conversation { step: step_id(state, number), cli: cli.to_owned(), session: session.to_owned() };
+            Conversation { step: step_id(state, number), cli: name.to_owned(), session: session.to_owned() };
         let mut had = self.had.borrow_mut();
-        had.retain(|(known, _)| (&known.cli, &known.session) != (&conversation.cli, &conversation.session));
+        had.retain(|Had { conversation: known, .. }| {
+            (&known.cli, &known.session) != (&conversation.cli, &conversation.session)
+        });
         if had.len() == MAX_CONVERSATIONS {
             had.remove(0);
         }
-        had.push((conversation, store));
+        had.push(Had { conversation, store, variables: variables.clone() });
     }
 
     /// Leaves their files in the archive. An attempt is no failure because that can't be done: the next one begins anew.
@@ -48,23 +66,51 @@ impl Conversations {
         if had.is_empty() {
             return;
         }
-        let masker = agent.journal.masker();
-        let (path, temporary) = agent.workspace.session();
-        let kept = finish::blocking(move || {
-            let bytes = archive::pack(&had, &masker)?;
-            fs::write(&temporary, bytes)
-                .and_then(|()| fs::rename(&temporary, &path))
-                .map_err(|error| format!("{}: {error}", path.display()))
-        });
-        if let Err(error) = kept.await {
+        if let Err(error) = kept(agent, had).await {
             agent.journal.say(&format!("##[warning]the conversation is not kept for the next run: {error}"));
         }
     }
 }
 
+async fn kept(agent: &Agent, had: Vec<Had>) -> Result<(), String> {
+    let mut places = Vec::new();
+    for Had { conversation, store, variables } in had {
+        if let Some(exchange) = &store.exchange {
+            let args = (exchange.take_out)(&conversation.session);
+            let bytes = match exchange::run(agent, exchange, &variables, args).await {
+                Ok(bytes) => bytes,
+                // The others can be kept all the same.
+                Err(error) => {
+                    agent.journal.say(&format!("##[warning]a conversation is not kept: {error}"));
+                    continue;
+                }
+            };
+            let file = exchanged(&store, &conversation.session);
+            fs::create_dir_all(&store.root)
+                .and_then(|()| fs::write(&file, bytes))
+                .map_err(|error| format!("{}: {error}", file.display()))?;
+        }
+        places.push((conversation, store));
+    }
+    let masker = agent.journal.masker();
+    let (path, temporary) = agent.workspace.session();
+    finish::blocking(move || {
+        let bytes = archive::pack(&places, &masker)?;
+        fs::write(&temporary, bytes)
+            .and_then(|()| fs::rename(&temporary, &path))
+            .map_err(|error| format!("{}: {error}", path.display()))
+    })
+    .await
+}
+
+/// The file by which a conversation goes into a database and out of it.
+fn exchanged(store: &Store, id: &str) -> PathBuf {
+    store.root.join(format!("{id}.json"))
+}
+
 /// The conversation of an earlier attempt that this step is to go on with, its files in place; or why it can't. `None` where there is
 /// none for it.
-pub(crate) fn earlier(
+pub(crate) async fn earlier(
     state: &TaskState<'_>,
     number: usize,
     name: &str,
@@ -74,9 +120,9 @@ pub(crate) fn earlier(
     let earlier = state.task.earlier.as_ref()?;
     let conversations = &state.agent.conversations;
     let first = conversations.had.borrow().is_empty();
-    let mut taken = conversations.taken.borrow_mut();
-    let (index, conversation) = choose(earlier, &taken, &step_id(state, number), name, first)?;
-    taken.insert(index);
+    let (index, conversation) =
+        choose(earlier, &conversations.taken.borrow(), &step_id(state, number), name, first)?;
+    conversations.taken.borrow_mut().insert(index);
     if conversation.cli != name {
         return Some(Err(format!("it was had with {}, and this step uses {name}", conversation.cli)));
     }
@@ -91,6 +137,13 @@ pub(crate) fn earlier(
         return Some(Err("it has no id that can be used".to_owned()));
     }
     let restored = archive::unpack(&state.agent.workspace.earlier_session(), name, id, &store);
+    let restored = match (&store.exchange, restored) {
+        (Some(exchange), Ok(())) => {
+            let args = (exchange.put_back)(&exchanged(&store, id).display().to_string());
+            exchange::run(state.agent, exchange, variables, args).await.map(drop)
+        }
+        (_, restored) => restored,
+    };
     Some(restored.map(|()| {
         state.agent.journal.say(&format!("going on with the conversation {id} of run {}", earlier.run));
         id.clone()

@@ -42,7 +42,8 @@ pub(super) async fn run(state: &mut TaskState<'_>, settings: &Settings, step: &A
             let last = state.agent.sessions.borrow().get(&step.cli).cloned();
             last.map_or_else(new_session, Session::Resume)
         }
-        None => match conversations::earlier(state, settings.number, &step.cli, cli, &series.variables) {
+        None => match conversations::earlier(state, settings.number, &step.cli, cli, &series.variables).await
+        {
             Some(Ok(id)) => {
                 going_on = true;
                 Session::Resume(id)
@@ -328,9 +329,8 @@ impl Series<'_> {
         }
         if let Some(session) = &session {
             state.agent.sessions.borrow_mut().insert(self.step.cli.clone(), session.clone());
-            if let Some(store) = self.cli.store(&state.agent.home, &self.variables) {
-                state.agent.conversations.note(state, self.settings.number, &self.step.cli, session, store);
-            }
+            let cli = (self.step.cli.as_str(), self.cli);
+            state.agent.conversations.note(state, self.settings.number, cli, session, &self.variables);
             result.outputs.insert("session".to_owned(), session.clone());
         }
         report(state, self.settings.number, |step| step.usage = usage);
