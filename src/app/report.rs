@@ -25,7 +25,7 @@ pub enum Reading {
     /// There is none, or it is another attempt's.
     Nothing,
     /// An input for the engine.
-    Input(Input),
+    Input(Box<Input>),
     /// There is one with this number, and whether it is the last; but nothing of it may be said while the secrets that would be masked in it
     /// are not to be had. Look again.
     Unmasked {
@@ -45,7 +45,7 @@ pub enum Reading {
 pub async fn read(app: &App, run: &Run, attempt: &AttemptId) -> Result<Reading, AppError> {
     let refused = |reason: String| {
         let (job, attempt) = (attempt.job.clone(), attempt.number);
-        Reading::Input(Input::ReportRefused { job, attempt, reason })
+        Reading::Input(Box::new(Input::ReportRefused { job, attempt, reason }))
     };
     let bytes = match app.artifacts.read(attempt, Artifact::Report, MAX_REPORT).await {
         Ok(None) => return Ok(Reading::Nothing),
@@ -74,7 +74,8 @@ pub async fn read(app: &App, run: &Run, attempt: &AttemptId) -> Result<Reading, 
             Err(error) => summary.outputs_error = Some(clean(&masker, &error, MAX_MESSAGE)),
         }
     }
-    Ok(Reading::Input(Input::Reported { job: attempt.job.clone(), attempt: attempt.number, report: summary }))
+    let reported = Input::Reported { job: attempt.job.clone(), attempt: attempt.number, report: summary };
+    Ok(Reading::Input(Box::new(reported)))
 }
 
 fn clean(masker: &Masker, text: &str, max: usize) -> String {

@@ -59,7 +59,9 @@ async fn observe(app: &App, run: &Run, id: &AttemptId, seen: &mut Seen) -> Resul
     let mut inputs = Vec::new();
     match report::read(app, run, id).await? {
         Reading::Nothing => {}
-        Reading::Input(input) => inputs.extend(seen.is_news(&input, app.clock.now(), run).then_some(input)),
+        Reading::Input(input) => {
+            inputs.extend(seen.is_news(&input, app.clock.now(), run).then_some(*input));
+        }
         Reading::Unmasked { sequence, completed, error } => {
             let (now, last) = (app.clock.now(), run.attempt(id).and_then(|attempt| attempt.report.as_ref()));
             let grew = last.is_none_or(|last| last.sequence < sequence) && seen.unmasked != Some(sequence);

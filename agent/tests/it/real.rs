@@ -233,16 +233,17 @@ fn the_next_run_goes_on_with_the_conversation(real: &Real) {
     assert_eq!(served(&server).first(), Some(&(Some(before), 200)), "{:?}\n{}", served(&server), left.log);
     assert_eq!(step.usage.unwrap().input_tokens, 1000, "only what this run used: {step:?}");
 
-    // What a container left may be anything.
+    // What a container left may be anything. To aider any text is a history.
+    if real.cli == "aider" {
+        return;
+    }
     let spoilt: Vec<_> = files.into_iter().map(|(name, _)| (name, b"\xff{\"half\": ".to_vec())).collect();
     let (_, left, server) =
         real.run_after(&image, turns(), &real.step("fix", ""), &earlier, Some(&packed(&spoilt)));
     let step = left.step(0);
-    if real.cli != "aider" {
-        left.expect(Conclusion::Success);
-        assert_eq!(served(&server).first(), Some(&(Some(0), 200)), "{}", left.log);
-        assert!(!step.resumed && step.not_resumed.is_some(), "{step:?}\n{}", left.log);
-    }
+    left.expect(Conclusion::Success);
+    assert_eq!(served(&server).first(), Some(&(Some(0), 200)), "{}", left.log);
+    assert!(!step.resumed && step.not_resumed.is_some(), "{step:?}\n{}", left.log);
 }
 
 fn faults_pass(real: &Real) {
