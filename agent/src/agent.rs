@@ -149,7 +149,7 @@ impl Agent {
     }
 
     async fn work(&self, mut tasking: Tasking) -> Result<(), AgentError> {
-        network::await_proxy(self).await;
+        let way_out = network::open_way_out(self).await;
         let mut begun = 0;
         let mut idle_since = Instant::now();
         loop {
@@ -174,7 +174,7 @@ impl Agent {
             message = Some(message.map_or(trouble.clone(), |message| format!("{message} ({trouble})")));
         }
         self.conversations.keep(self).await;
-        let blocked_hosts = network::blocked_hosts(self).await;
+        let blocked_hosts = network::blocked_hosts(self, way_out.as_deref()).await;
         self.journal.say(&format!("finished: {}", words(conclusion)));
         Ok(self.reporter.close(&self.journal.masker(), |report| {
             report.salvaged |= conclusion != Conclusion::Success

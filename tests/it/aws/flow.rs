@@ -110,6 +110,7 @@ async fn every_call_is_allowed(stack: &Stack) {
             "iam:PassRole",
             "sqs:ReceiveMessage",
             "sqs:GetQueueAttributes",
+            "secretsmanager:ListSecrets",
         ];
         let needed: Vec<_> = needed.into_iter().collect();
         let idle = policies.idle(function, &needed);
