@@ -13,12 +13,14 @@
 //! | `task`, `steps/` | one task, one step |
 //! | `expressions`, `files` | `${{ }}` and the files through which steps answer |
 //! | `cli/` | the coding CLIs: how each is started and read |
+//! | `conversations/` | what outlives the run of a CLI's conversation, and going on with it |
 //! | `finish` | commit, bundle, conclusion |
 //! | `network`, `proxy/` | the way out of a job whose network is restricted: the job's side, and the proxy itself |
 
 mod agent;
 mod cli;
 mod config;
+mod conversations;
 mod environment;
 mod expressions;
 mod files;

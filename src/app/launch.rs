@@ -1,6 +1,6 @@
 //! Starting an attempt: workspace, task, container.
 
-use super::{App, AppError, network, tasking, update};
+use super::{App, AppError, continuation, network, tasking, update};
 use crate::ports::{
     Artifact, ArtifactError, Checkout, ContainerStatus, ForgeError, Launch, PreparedWorkspace, RemoteAccess,
     RunnerError, Scope, SecretName, SecretText, WorkspaceError,
@@ -73,6 +73,7 @@ async fn clean(app: &App, run: &Run, id: &AttemptId) -> Result<(), AppError> {
     if never_launched {
         app.runner.remove(id).await?;
         app.workspaces.discard(id).await?;
+        app.given.forget(id);
     }
     Ok(())
 }
@@ -132,7 +133,12 @@ async fn start(app: &App, run: &Run, job: &Job, attempt: &AttemptId) -> Result<O
         true => Failure::Later(error),
         false => Failure::Never(error.to_string()),
     })?;
-    let tasking = tasking::write(app, run, job, attempt, &origin).await?;
+    let earlier = continuation::find(app, run, job, attempt, &origin).await.map_err(Failure::Later)?;
+    if let Some(archive) = earlier.as_ref().and_then(|earlier| earlier.archive.as_deref()) {
+        app.artifacts.write(attempt, Artifact::EarlierSession, archive).await?;
+    }
+    app.given.note(attempt, &secrets);
+    let tasking = tasking::write(app, run, job, attempt, &origin, earlier).await?;
     app.artifacts.write(attempt, Artifact::Tasking, tasking.as_bytes()).await?;
     let clis = run.clis(job, &app.settings.default_cli);
     if let Some(unknown) = clis.iter().find(|name| cli::find(name).is_none()) {

@@ -1,5 +1,6 @@
 //! Writing an attempt's task: its steps, what their expressions see, and what its agents are told.
 
+use super::continuation::Continuation;
 use super::launch::Failure;
 use super::{App, handover, prompt, render, variables};
 use crate::ports::{ForgeError, Issue};
@@ -17,6 +18,7 @@ pub(super) async fn write(
     job: &Job,
     attempt: &AttemptId,
     origin: &Origin,
+    earlier: Option<Continuation>,
 ) -> Result<String, Failure> {
     let (issue, comments) = match run.subject.number {
         0 => (None, Vec::new()),
@@ -26,7 +28,10 @@ pub(super) async fn write(
         }
     };
     let wish = &run.context["cloud_code"];
-    let handover = handover::notes(run, job);
+    let mut handover = handover::notes(run, job);
+    if let Some(earlier) = &earlier {
+        handover.push_str(&earlier.note);
+    }
     let prompt = |task: Option<&str>, template: Option<&str>| {
         prompt::build(&prompt::Prompt {
             repository: &run.repository.full_name(),
@@ -83,6 +88,7 @@ pub(super) async fn write(
             }),
             commit_message: Some(if number == 0 { title } else { format!("{title}\n\nFixes #{number}") }),
             restore_instructions: issue.as_ref().is_some_and(|issue| issue.is_pull),
+            earlier: earlier.map(|earlier| earlier.earlier),
         }],
     };
     tasking.to_yaml().map_err(|error| Failure::Never(error.to_string()))

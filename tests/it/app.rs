@@ -1,6 +1,7 @@
 //! Use cases at awkward moments, on the adapters in memory.
 
 mod schedules;
+mod secrets;
 
 use async_trait::async_trait;
 use cloud_code::adapters::memory::{
@@ -188,6 +189,7 @@ impl World {
             clock: Arc::clone(&clock) as _,
             worker: "w".to_owned(),
             settings: Settings::default(),
+            given: cloud_code::app::Given::default(),
             saved: tokio::sync::broadcast::channel(16).0,
         };
         Self { app, store, runner, workspaces, clock }

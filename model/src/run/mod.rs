@@ -22,7 +22,8 @@ mod secrets;
 mod state;
 
 pub use attempt::{
-    Attempt, AttemptState, Check, Origin, Publication, PullRequest, ReportSummary, StepSummary, Usage,
+    Attempt, AttemptState, Check, Origin, Publication, PullRequest, ReportSummary, SessionSummary,
+    StepSummary, Usage,
 };
 pub use engine::step;
 pub use hold::{Group, GroupEntry};

@@ -143,7 +143,7 @@ pub fn attempt(id: &AttemptId) -> String {
 /// Where an attempt's file lies while the attempt lives.
 pub fn live(id: &AttemptId, artifact: Artifact) -> String {
     let side = match artifact {
-        Artifact::Tasking => "in",
+        Artifact::Tasking | Artifact::EarlierSession => "in",
         Artifact::ContainerLog => "kept",
         _ => "out",
     };

@@ -4,6 +4,7 @@
 mod again;
 mod cancel;
 mod changes;
+mod conversations;
 mod doubles;
 mod failures;
 mod hostile;
