@@ -11,10 +11,14 @@ use cloud_code_model::run::{
 };
 use std::fmt::Write;
 
+mod annotations;
 mod jobs;
 
 /// GitHub takes 65,536 characters; this leaves room for our own words.
 const MAX_TEXT: usize = 60_000;
+
+/// Remarks of steps in the comment on an issue.
+const MAX_ANNOTATIONS: usize = 10;
 
 /// Between these, a pull request's text is ours to renew.
 pub const PULL_BEGIN: &str = "<!-- cloud-code:begin -->";
@@ -99,6 +103,9 @@ pub fn run_comment(run: &Run, public_url: Option<&str>) -> String {
         }
         if run.jobs.len() == 1 {
             out.push_str(&steps(&report.steps));
+        }
+        if run.is_over() {
+            out.push_str(&annotations::list(&report.steps, MAX_ANNOTATIONS));
         }
         if let Some(line) = blocked(&report.blocked_hosts) {
             let _ = writeln!(out, "\n{}", quiet(&line));
@@ -271,6 +278,7 @@ pub fn check_summary(run: &Run, attempt: &Attempt) -> String {
             let conclusion = step.conclusion.as_deref().unwrap_or(&step.status);
             let _ = writeln!(out, "- {}: {conclusion}", quiet_line(&step.name, 100));
         }
+        out.push_str(&annotations::list(&report.steps, 50));
         if let Some(summary) = &report.summary {
             let _ = writeln!(out, "\n{}", quiet_block(summary));
         }
