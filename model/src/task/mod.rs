@@ -3,6 +3,7 @@
 //! Unknown fields are ignored and missing optional ones have defaults, so that old agents and new servers meet; an
 //! unknown `version` is an error that says so. Nothing here reads or writes a file.
 
+mod answers;
 mod budget;
 mod grant;
 mod report_check;
@@ -13,6 +14,7 @@ mod tasking;
 mod validate;
 mod workflow_command;
 
+pub use answers::answer_pairs;
 pub use grant::{Grant, GrantError, GrantedCheckout};
 pub use reporting::{
     Changes, Conclusion, PricedBy, Report, ReportError, Status, StepConclusion, StepReport, TaskReport, Usage,
