@@ -11,10 +11,14 @@ use cloud_code_model::run::{
 };
 use std::fmt::Write;
 
+mod annotations;
 mod jobs;
 
 /// GitHub takes 65,536 characters; this leaves room for our own words.
 const MAX_TEXT: usize = 60_000;
+
+/// Remarks of steps in the comment on an issue.
+const MAX_ANNOTATIONS: usize = 10;
 
 /// Between these, a pull request's text is ours to renew.
 pub const PULL_BEGIN: &str = "<!-- cloud-code:begin -->";
@@ -101,6 +105,9 @@ pub fn run_comment(run: &Run, public_url: Option<&str>) -> String {
             out.push_str(&steps(&report.steps));
         }
         out.push_str(&conversations(&report.sessions));
+        if run.is_over() {
+            out.push_str(&annotations::list(&report.steps, MAX_ANNOTATIONS));
+        }
         if let Some(line) = blocked(&report.blocked_hosts) {
             let _ = writeln!(out, "\n{}", quiet(&line));
         }
@@ -290,6 +297,7 @@ pub fn check_summary(run: &Run, attempt: &Attempt) -> String {
             let conclusion = step.conclusion.as_deref().unwrap_or(&step.status);
             let _ = writeln!(out, "- {}: {conclusion}", quiet_line(&step.name, 100));
         }
+        out.push_str(&annotations::list(&report.steps, 50));
         if let Some(summary) = &report.summary {
             let _ = writeln!(out, "\n{}", quiet_block(summary));
         }

@@ -7,8 +7,8 @@ use crate::ports::{
 };
 use cloud_code_model::cli;
 use cloud_code_model::ids::AttemptId;
-use cloud_code_model::run::{AttemptState, Input, Job, Origin, Run};
-use std::collections::BTreeSet;
+use cloud_code_model::run::{AttemptState, Input, Job, NamedSecrets, Origin, Run};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What became of a launch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,14 +237,7 @@ pub(super) async fn environment(app: &App, run: &Run, job: &Job) -> Result<Envir
     let environment =
         job.gate.as_ref().and_then(|gate| Scope::parse(&format!("{repository}/{}", gate.environment)));
     let scopes = [environment, Scope::parse(&repository), Scope::parse(&run.repository.owner)];
-    let named = run.named_secrets(job);
-    let mut names: BTreeSet<SecretName> =
-        named.names.iter().filter_map(|name| SecretName::parse(name)).collect();
-    if named.all {
-        for scope in scopes.iter().flatten() {
-            names.extend(app.secrets.list(scope).await?);
-        }
-    }
+    let mut secrets = workflow_secrets(app, run, job, &scopes).await?;
     let mut own = BTreeSet::new();
     for name in run.clis(job, &app.settings.default_cli) {
         let Some(cli) = cli::find(&name) else { continue };
@@ -255,20 +248,83 @@ pub(super) async fn environment(app: &App, run: &Run, job: &Job) -> Result<Envir
         }
         own.extend(cli.secrets.iter().filter_map(|name| SecretName::parse(name)));
     }
-    names.extend(own.iter().cloned());
-    let mut secrets = Vec::new();
-    for name in names {
-        let mut value = None;
-        for scope in scopes.iter().flatten() {
-            value = app.secrets.get(scope, &name).await?;
-            if value.is_some() {
-                break;
-            }
+    for name in own {
+        if secrets.contains_key(name.as_str()) {
+            continue;
         }
         // What the server has for itself is for the CLIs alone, whatever a workflow names.
         let settings = || app.settings.agent_env.get(name.as_str()).map(SecretText::new);
-        let value = value.or_else(|| own.contains(&name).then(settings).flatten());
-        secrets.extend(value.map(|value| (name.as_str().to_owned(), value)));
+        if let Some(value) = look_up(app, &scopes, &name).await?.or_else(settings) {
+            secrets.insert(name.as_str().to_owned(), value);
+        }
     }
-    Ok((env, secrets))
+    Ok((env, secrets.into_iter().collect()))
+}
+
+/// The secrets that a job's workflow names. One that was called has those that its caller passes on, and those of the job's own environment.
+async fn workflow_secrets(
+    app: &App,
+    run: &Run,
+    job: &Job,
+    scopes: &[Option<Scope>; 3],
+) -> Result<BTreeMap<String, SecretText>, AppError> {
+    let named = run.named_secrets(job);
+    let passed = run.passed_secrets(job);
+    if passed.is_empty() {
+        return read_named(app, &named, scopes).await;
+    }
+    let needed = passed.iter().fold(named.clone(), |named, (passed, _)| passed.needs(&named));
+    let [environment, outer @ ..] = scopes;
+    let found = read_named(app, &needed, outer).await?;
+    let mut values = found.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned())).collect();
+    for (passed, caller) in passed.iter().rev() {
+        let (given, broken) = passed.give(values, run.contexts(caller));
+        values = given;
+        for name in broken {
+            // Why is not said: the reason could repeat a value.
+            tracing::warn!(run = %run.id, job = caller.key, name, "a secret could not be passed on");
+        }
+    }
+    // What can't be a secret's name would mean something else to the job's programs.
+    let known = |name: &String| named.all || named.names.contains(name);
+    values.retain(|name, _| known(name) && SecretName::parse(name).is_some());
+    let mut secrets: BTreeMap<_, _> =
+        values.into_iter().map(|(name, value)| (name, SecretText::new(value))).collect();
+    secrets.extend(read_named(app, &named, std::slice::from_ref(environment)).await?);
+    Ok(secrets)
+}
+
+/// The named secrets that are there, each from the first scope that has it.
+async fn read_named(
+    app: &App,
+    named: &NamedSecrets,
+    scopes: &[Option<Scope>],
+) -> Result<BTreeMap<String, SecretText>, AppError> {
+    let mut names: BTreeSet<SecretName> =
+        named.names.iter().filter_map(|name| SecretName::parse(name)).collect();
+    if named.all {
+        for scope in scopes.iter().flatten() {
+            names.extend(app.secrets.list(scope).await?);
+        }
+    }
+    let mut found = BTreeMap::new();
+    for name in names {
+        if let Some(value) = look_up(app, scopes, &name).await? {
+            found.insert(name.as_str().to_owned(), value);
+        }
+    }
+    Ok(found)
+}
+
+async fn look_up(
+    app: &App,
+    scopes: &[Option<Scope>],
+    name: &SecretName,
+) -> Result<Option<SecretText>, AppError> {
+    for scope in scopes.iter().flatten() {
+        if let Some(value) = app.secrets.get(scope, name).await? {
+            return Ok(Some(value));
+        }
+    }
+    Ok(None)
 }

@@ -5,7 +5,7 @@ use crate::ports::{Artifact, ArtifactError};
 use cloud_code_model::ids::AttemptId;
 use cloud_code_model::mask::Masker;
 use cloud_code_model::run::{Conclusion, Input, ReportSummary, Run, SessionSummary, StepSummary, Usage};
-use cloud_code_model::task::{self, Report, StepReport};
+use cloud_code_model::task::{self, Annotation, AnnotationLevel, Report, StepReport};
 use cloud_code_model::untrusted::visible;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -15,6 +15,10 @@ const MAX_REPORT: u64 = 1024 * 1024;
 const MAX_SUMMARY: usize = 8_000;
 const MAX_MESSAGE: usize = 2_000;
 const MAX_STEPS: usize = 200;
+/// Remarks kept: of each level of a step, and of all steps. GitHub keeps as many.
+const MAX_ANNOTATIONS_A_LEVEL: usize = 10;
+const MAX_ANNOTATIONS: usize = 50;
+const MAX_ANNOTATION: usize = 500;
 /// Characters of one output of a job, and bytes of all of them: they are stored with the run.
 const MAX_OUTPUT: usize = 32_000;
 const MAX_OUTPUTS: usize = 64_000;
@@ -134,10 +138,16 @@ fn summarise(report: &Report, masker: &Masker) -> ReportSummary {
         usage,
         steps: steps
             .take(MAX_STEPS)
-            .map(|step| StepSummary {
+            .scan(MAX_ANNOTATIONS, |left, step| {
+                let annotations = annotations(step, masker, *left);
+                *left -= annotations.len();
+                Some((step, annotations))
+            })
+            .map(|(step, annotations)| StepSummary {
                 name: clean(step.name.as_deref().unwrap_or(&step.id), 100),
                 status: name(&step.status),
                 conclusion: step.conclusion.as_ref().map(name),
+                annotations,
             })
             .collect(),
         has_changes: report
@@ -175,6 +185,22 @@ fn session(step: &StepReport, masker: &Masker) -> SessionSummary {
         resumed: step.resumed,
         not_resumed: step.not_resumed.as_deref().map(|why| clean(masker, why, 300)),
     }
+}
+
+/// A step's remarks, so many at most: errors before warnings before notices.
+fn annotations(step: &StepReport, masker: &Masker, max: usize) -> Vec<Annotation> {
+    let mut kept = Vec::new();
+    for level in [AnnotationLevel::Failure, AnnotationLevel::Warning, AnnotationLevel::Notice] {
+        let of_level = step.annotations.iter().filter(|annotation| annotation.level == level);
+        kept.extend(of_level.take(MAX_ANNOTATIONS_A_LEVEL).map(|annotation| Annotation {
+            message: clean(masker, &annotation.message, MAX_ANNOTATION),
+            title: annotation.title.as_deref().map(|title| clean(masker, title, 100)),
+            file: annotation.file.as_deref().map(|file| clean(masker, file, 200)),
+            ..annotation.clone()
+        }));
+    }
+    kept.truncate(max);
+    kept
 }
 
 /// A word as the report's file has it.

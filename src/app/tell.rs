@@ -2,9 +2,13 @@
 
 use super::{App, AppError};
 use crate::comments;
-use crate::ports::{CheckSpec, ForgeError, LabelChange};
+use crate::ports::{CheckAnnotation, CheckSpec, ForgeError, LabelChange};
 use cloud_code_model::ids::AttemptId;
-use cloud_code_model::run::{Check, Conclusion, Input, Run, RunStatus};
+use cloud_code_model::run::{Attempt, Check, Conclusion, Input, Run, RunStatus};
+use cloud_code_model::task::AnnotationLevel;
+
+/// GitHub takes so many in one request.
+const MAX_ANNOTATIONS: usize = 50;
 
 /// Brings the comment and the labels up to the run's present state.
 ///
@@ -51,6 +55,7 @@ pub async fn check(app: &App, run: &Run, id: &AttemptId) -> Result<Option<Input>
         title: comments::check_title(run, attempt),
         summary: comments::check_summary(run, attempt),
         details_url: comments::run_url(run, app.settings.public_url.as_deref()),
+        annotations: annotations(attempt),
     };
     let known = attempt.check.as_ref().map(|check| check.id);
     let number = final_answer(app.forge.put_check(&run.repository, known, &spec).await, "check run")?;
@@ -59,6 +64,31 @@ pub async fn check(app: &App, run: &Run, id: &AttemptId) -> Result<Option<Input>
         attempt: id.number,
         check: Check { id: number },
     }))
+}
+
+/// The remarks of an attempt's steps that name a file of the repository.
+fn annotations(attempt: &Attempt) -> Vec<CheckAnnotation> {
+    let steps = attempt.report.iter().flat_map(|report| &report.steps);
+    let all = steps.flat_map(|step| &step.annotations).filter_map(|annotation| {
+        let first_line = annotation.line.unwrap_or(1).max(1);
+        let last_line = annotation.end_line.unwrap_or(first_line).max(first_line);
+        let columns = annotation.column.filter(|column| *column > 0 && first_line == last_line);
+        Some(CheckAnnotation {
+            path: annotation.path()?.to_owned(),
+            first_line,
+            last_line,
+            columns: columns.map(|first| (first, annotation.end_column.unwrap_or(first).max(first))),
+            level: match annotation.level {
+                AnnotationLevel::Notice => "notice",
+                AnnotationLevel::Warning => "warning",
+                AnnotationLevel::Failure => "failure",
+            }
+            .to_owned(),
+            title: annotation.title.clone(),
+            message: annotation.message.clone(),
+        })
+    });
+    all.take(MAX_ANNOTATIONS).collect()
 }
 
 /// An answer that will not change is logged and let be: a run is not held up because its issue was deleted.

@@ -117,6 +117,27 @@ pub struct CheckSpec {
     pub summary: String,
     /// Our page about the run.
     pub details_url: Option<String>,
+    /// Remarks on lines of the commit's files, at most 50. Once they stand there they are not made again.
+    pub annotations: Vec<CheckAnnotation>,
+}
+
+/// A remark on lines of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckAnnotation {
+    /// The file's path in the repository.
+    pub path: String,
+    /// The first line, from 1.
+    pub first_line: u32,
+    /// The last line.
+    pub last_line: u32,
+    /// The first and the last column, where it is about a part of one line.
+    pub columns: Option<(u32, u32)>,
+    /// GitHub's level: `notice`, `warning` or `failure`.
+    pub level: String,
+    /// A headline.
+    pub title: Option<String>,
+    /// What it says.
+    pub message: String,
 }
 
 /// Why the forge did not do it.

@@ -1,6 +1,7 @@
 //! One try of a job: where it stands, what it reported, spent and published.
 
 use super::state::{Conclusion, Timing};
+use crate::task::Annotation;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,9 @@ pub struct StepSummary {
     pub status: String,
     /// Its conclusion, once completed.
     pub conclusion: Option<String>,
+    /// Remarks that it made; masked and cut.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub annotations: Vec<Annotation>,
 }
 
 /// A conversation that an agent step had with its CLI.

@@ -52,6 +52,22 @@ pub struct Annotation {
     pub end_column: Option<u32>,
 }
 
+impl Annotation {
+    /// Where it is, for people: `FILE:LINE` or `FILE`; `None` where it names no file.
+    pub fn place(&self) -> Option<String> {
+        let file = self.file.as_deref().filter(|file| !file.is_empty())?;
+        Some(self.line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}")))
+    }
+
+    /// Its file as a path in the repository; `None` where it is no such path.
+    pub fn path(&self) -> Option<&str> {
+        let file = self.file.as_deref()?;
+        let file = file.strip_prefix("./").unwrap_or(file);
+        let inside = !file.split(['/', '\\']).any(|part| matches!(part, "" | "." | ".."));
+        (inside && !file.contains(':')).then_some(file)
+    }
+}
+
 /// How bad it is, by GitHub's names for check runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -248,6 +248,23 @@ pub struct JobDefinition {
     pub call: Option<Box<Call>>,
 }
 
+/// The secrets that a call passes on.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PassedSecrets {
+    /// None.
+    #[default]
+    None,
+    /// `inherit`: all that the caller has.
+    Inherit,
+    /// These, by the called workflow's names.
+    Named(IndexMap<String, Token>),
+}
+
+fn inherited() -> PassedSecrets {
+    PassedSecrets::Inherit
+}
+
 /// A job's call of another workflow of the same repository.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Call {
@@ -256,6 +273,9 @@ pub struct Call {
     /// `with:`.
     #[serde(default)]
     pub with: IndexMap<String, Token>,
+    /// `secrets:`. Runs that older versions stored passed on all of them.
+    #[serde(default = "inherited")]
+    pub secrets: PassedSecrets,
     /// The called workflow's name.
     #[serde(default)]
     pub name: String,

@@ -18,7 +18,7 @@ pub use builtin::{BUILT_IN_PATH, implement};
 pub use check::{Files, NoFiles, ReusableOptions, lint, lint_with};
 pub use definition::{
     Action, Call, ConcurrencyDefinition, Defaults, Environment, EventDefinition, InputDefinition, Job,
-    JobDefinition, Permissions, Plan, Queue, Step, Strategy, Workflow,
+    JobDefinition, PassedSecrets, Permissions, Plan, Queue, Step, Strategy, Workflow,
 };
 pub use finding::{Finding, RULES, Severity};
 pub use read::{WorkflowError, read};

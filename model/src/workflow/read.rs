@@ -2,8 +2,8 @@
 
 use super::check::{self, Outcome};
 use super::definition::{
-    Call, ConcurrencyDefinition, Defaults, EventDefinition, InputDefinition, JobDefinition, Permissions,
-    Plan, Queue, Step, Strategy, Workflow,
+    Call, ConcurrencyDefinition, Defaults, EventDefinition, InputDefinition, JobDefinition, PassedSecrets,
+    Permissions, Plan, Queue, Step, Strategy, Workflow,
 };
 use super::finding::{Finding, Severity};
 use super::schedule::Schedule;
@@ -118,12 +118,13 @@ impl Reader<'_> {
                     ),
                 );
             }
-            if let Some(secrets) =
-                job.entry("secrets").filter(|entry| entry.value.text().as_deref() != Some("inherit"))
-            {
-                self.not_run(secrets.key.at, "`secrets` of a call, but for `inherit`,");
-            }
-            Box::new(Call { uses: name, with: tokens(job.get("with")), name: String::new(), plan: None })
+            let secrets = match job.get("secrets") {
+                None => PassedSecrets::None,
+                Some(node) if node.text().as_deref() == Some("inherit") => PassedSecrets::Inherit,
+                Some(node) => PassedSecrets::Named(tokens(Some(node))),
+            };
+            let with = tokens(job.get("with"));
+            Box::new(Call { uses: name, with, secrets, name: String::new(), plan: None })
         });
         if items.is_empty() && call.is_none() {
             self.refuse(job.at, "a job needs a step");

@@ -153,6 +153,13 @@ pub(super) struct CheckRun {
     pub(super) id: u64,
     pub(super) external_id: Option<String>,
     pub(super) app: Option<Numbered>,
+    pub(super) output: Option<CheckOutput>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct CheckOutput {
+    #[serde(default)]
+    pub(super) annotations_count: usize,
 }
 
 /// An entry of a folder; with `content` where the file itself was asked for.

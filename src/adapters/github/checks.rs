@@ -1,16 +1,18 @@
 //! Check runs on commits.
 
 use super::GitHubForge;
-use super::bodies::{CheckRuns, Numbered};
+use super::bodies::{CheckRun, CheckRuns, Numbered};
 use super::tokens::Grant;
 use super::transport::{Call, encoded};
 use super::writes::cut;
-use crate::ports::{CheckSpec, ForgeError};
+use crate::ports::{CheckAnnotation, CheckSpec, ForgeError};
 use cloud_code_model::run::Repository;
 use http::Method;
 
 /// GitHub's limit on a summary, in characters.
 const MAX_SUMMARY: usize = 65_535;
+/// Characters of an annotation; GitHub takes 64 KB.
+const MAX_MESSAGE: usize = 16_000;
 /// Pages of 100 in which ours is looked for: GitHub keeps at most 1,000 check runs of a suite.
 const MAX_PAGES: u32 = 10;
 
@@ -34,19 +36,39 @@ impl GitHubForge {
             body["details_url"] = url.as_str().into();
         }
         if let Some(id) = known {
-            match self.update_check(repository, id, &body).await {
+            match self.complete_check(repository, id, &mut body, spec).await {
                 // Its commit was thrown away with a force-push, or GitHub archived it: one is made again.
                 Err(ForgeError::NotFound(_)) => {}
                 done => return done,
             }
         }
         if let Some(id) = self.own_check(repository, spec).await? {
-            return self.update_check(repository, id, &body).await;
+            return self.complete_check(repository, id, &mut body, spec).await;
         }
+        body["output"]["annotations"] = annotations(&spec.annotations);
         body["head_sha"] = spec.sha.as_str().into();
         let call = Call::new(Method::POST, Self::path(repository, "/check-runs")).body(body)?;
         let made: Numbered = self.tokens.as_installation(repository, Grant::Checks, &call).await?.read()?;
         Ok(made.id)
+    }
+
+    /// Updates a check run. GitHub adds the annotations of each update to those that stand there: only what is missing is sent.
+    async fn complete_check(
+        &self,
+        repository: &Repository,
+        id: u64,
+        body: &mut serde_json::Value,
+        spec: &CheckSpec,
+    ) -> Result<u64, ForgeError> {
+        if !spec.annotations.is_empty() {
+            let call = Call::get(Self::path(repository, &format!("/check-runs/{id}")));
+            let run: CheckRun =
+                self.tokens.as_installation(repository, Grant::Checks, &call).await?.read()?;
+            let there = run.output.map_or(0, |output| output.annotations_count);
+            let missing = spec.annotations.get(there..).unwrap_or_default();
+            body["output"]["annotations"] = annotations(missing);
+        }
+        self.update_check(repository, id, body).await
     }
 
     async fn update_check(
@@ -87,4 +109,25 @@ impl GitHubForge {
         }
         Ok(None)
     }
+}
+
+fn annotations(annotations: &[CheckAnnotation]) -> serde_json::Value {
+    let annotation = |annotation: &CheckAnnotation| {
+        let mut body = serde_json::json!({
+            "path": annotation.path,
+            "start_line": annotation.first_line,
+            "end_line": annotation.last_line,
+            "annotation_level": annotation.level,
+            "message": cut(&annotation.message, MAX_MESSAGE, ""),
+        });
+        if let Some((first, last)) = annotation.columns {
+            body["start_column"] = first.into();
+            body["end_column"] = last.into();
+        }
+        if let Some(title) = &annotation.title {
+            body["title"] = title.chars().take(255).collect::<String>().into();
+        }
+        body
+    };
+    annotations.iter().map(annotation).collect()
 }

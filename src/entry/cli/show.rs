@@ -116,6 +116,7 @@ fn attempt(
     for step in &attempt.steps {
         let tone = Tone::of_step(&attempt.state, &step.status, step.conclusion.as_deref());
         lines.push(format!("  {} {}", palette.tone(tone, tone.mark()), one_line(&step.name)));
+        lines.extend(step.annotations.iter().map(|annotation| format!("    {}", annotation.line())));
     }
     if attempt.salvaged {
         lines.push("  the change is what was there when the attempt was cut short".to_owned());

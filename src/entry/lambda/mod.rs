@@ -5,8 +5,8 @@
 //! | webhook | `POST /webhooks/github` of the HTTP API | verifies, queues, answers |
 //! | dispatcher | the queues `deliveries` and `launches` | decides; starts attempts when there is room |
 //! | reporter | the queue `runs`; the queue `reports`, into which S3 tells of reports and EventBridge of stopped tasks | looks at attempts, executes runs' effects |
-//! | sweeper | EventBridge, each minute | what time alone brings about, what an event missed, grants that run out |
-//! | console | all other paths of the HTTP API | API and pages |
+//! | sweeper | EventBridge, each minute | what time alone brings about (schedules too), what an event missed, grants that run out |
+//! | console | all other paths of the HTTP API | API and pages; starts workflows |
 //!
 //! Each is made once a process, before the first event: settings are read, secrets fetched, connections opened.
 

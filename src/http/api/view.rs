@@ -270,6 +270,41 @@ pub struct ApiStep {
     pub status: String,
     /// Its conclusion, once completed.
     pub conclusion: Option<String>,
+    /// Remarks that it made on the code, at most 50 in an attempt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub annotations: Vec<ApiAnnotation>,
+}
+
+/// A remark of a step.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ApiAnnotation {
+    /// `error`, `warning` or `notice`.
+    pub level: String,
+    /// What it says.
+    pub message: String,
+    /// A headline.
+    pub title: Option<String>,
+    /// The file, as the step named it.
+    pub file: Option<String>,
+    /// The line, from 1.
+    pub line: Option<u32>,
+}
+
+impl ApiAnnotation {
+    /// On one line: where, the headline, what it says.
+    pub fn line(&self) -> String {
+        let mut out = self.level.clone();
+        if let Some(file) = &self.file {
+            out.push_str(&format!(" {file}"));
+            if let Some(line) = self.line {
+                out.push_str(&format!(":{line}"));
+            }
+        }
+        for text in self.title.iter().chain([&self.message]) {
+            out.push_str(&format!(": {text}"));
+        }
+        crate::words::one_line(&out)
+    }
 }
 
 /// Something that must still happen outside.

@@ -1,14 +1,15 @@
 //! Makes the views of what the store has.
 
 use super::view::{
-    ApiAttempt, ApiCancelRequest, ApiDecision, ApiEnvironment, ApiHistoryEntry, ApiJob, ApiPending,
-    ApiPublication, ApiPullRequest, ApiRun, ApiRunRow, ApiStep, ApiSubject, ApiTrigger, ApiUsage,
+    ApiAnnotation, ApiAttempt, ApiCancelRequest, ApiDecision, ApiEnvironment, ApiHistoryEntry, ApiJob,
+    ApiPending, ApiPublication, ApiPullRequest, ApiRun, ApiRunRow, ApiStep, ApiSubject, ApiTrigger, ApiUsage,
     ApiWorkflow,
 };
 use crate::ports::{Decision, RunSummary};
 use cloud_code_model::run::{
     Attempt, AttemptState, Job, JobState, Outgoing, Publication, Run, StepSummary, StopReason, Usage,
 };
+use cloud_code_model::task::Annotation;
 
 impl ApiRunRow {
     /// The row of a run.
@@ -153,7 +154,19 @@ fn attempt(attempt: &Attempt) -> ApiAttempt {
 }
 
 fn step(step: &StepSummary) -> ApiStep {
-    ApiStep { name: step.name.clone(), status: step.status.clone(), conclusion: step.conclusion.clone() }
+    let annotation = |annotation: &Annotation| ApiAnnotation {
+        level: annotation.level.word().to_owned(),
+        message: annotation.message.clone(),
+        title: annotation.title.clone(),
+        file: annotation.file.clone(),
+        line: annotation.line,
+    };
+    ApiStep {
+        name: step.name.clone(),
+        status: step.status.clone(),
+        conclusion: step.conclusion.clone(),
+        annotations: step.annotations.iter().map(annotation).collect(),
+    }
 }
 
 fn pending(outgoing: &Outgoing) -> ApiPending {

@@ -178,7 +178,15 @@ fn steps(page: &mut Html, attempt: &ApiAttempt) {
     for step in &attempt.steps {
         let tone = Tone::of_step(&attempt.state, &step.status, step.conclusion.as_deref());
         page.raw("<li><span class=\"tone ").raw(tone.as_str()).raw("\">").raw(tone.mark()).raw("</span> ");
-        page.text(one_line(&step.name)).raw("</li>\n");
+        page.text(one_line(&step.name));
+        if !step.annotations.is_empty() {
+            page.raw("\n<ul>\n");
+            for annotation in &step.annotations {
+                page.raw("<li>").text(annotation.line()).raw("</li>\n");
+            }
+            page.raw("</ul>");
+        }
+        page.raw("</li>\n");
     }
     page.raw("</ul>\n");
 }

@@ -4,7 +4,8 @@ mod authority;
 
 use cloud_code::adapters::github::{GitHubConfig, GitHubForge, GitHubSetupError};
 use cloud_code::ports::{
-    CheckSpec, Clock, Forge as _, ForgeError, LabelChange, PullSpec, RemoteAccess, SecretText,
+    CheckAnnotation, CheckSpec, Clock, Forge as _, ForgeError, LabelChange, PullSpec, RemoteAccess,
+    SecretText,
 };
 use cloud_code_forge::{
     Access, ApiRequest, Fault, Forge, ForgeClock, ForgeConfig, Matcher, Permissions, Role,
@@ -105,6 +106,7 @@ fn check_spec(sha: &str) -> CheckSpec {
         title: "2 files changed".to_owned(),
         summary: "All is well.".to_owned(),
         details_url: Some("https://cloud-code.example/runs/r-1".to_owned()),
+        annotations: Vec::new(),
     }
 }
 
@@ -334,6 +336,34 @@ async fn one_check_run_stands_on_a_commit() {
     assert_eq!((run.status.as_str(), run.conclusion.as_deref()), ("completed", Some("failure")));
     assert!(run.summary.as_ref().unwrap().chars().count() <= 65_535);
     assert_eq!(run.details_url, spec.details_url);
+}
+
+#[tokio::test]
+async fn a_check_runs_annotations_are_made_once() {
+    let hub = Hub::start().await;
+    let sha = hub.forge.branch_tip(REPO, "main").unwrap().unwrap();
+    let annotation = |line: u32| CheckAnnotation {
+        path: "cart.rs".to_owned(),
+        first_line: line,
+        last_line: line,
+        columns: (line == 1).then_some((2, 3)),
+        level: "warning".to_owned(),
+        title: Some("clippy".to_owned()),
+        message: format!("line {line}"),
+    };
+    let spec = CheckSpec { annotations: (1..=50).map(annotation).collect(), ..check_spec(&sha) };
+    hub.forge.fail_next(Matcher::new("POST", "/repos/acme/shop/check-runs"), Fault::AfterEffect(502), 1);
+    assert!(hub.adapter.put_check(&hub.repository, None, &spec).await.unwrap_err().may_heal());
+    let id = hub.adapter.put_check(&hub.repository, None, &spec).await.unwrap();
+    assert_eq!(hub.adapter.put_check(&hub.repository, Some(id), &spec).await.unwrap(), id);
+    let runs = hub.forge.check_runs(REPO, &sha).unwrap();
+    assert_eq!((runs.len(), runs[0].annotations.len()), (1, 50));
+    let first = &runs[0].annotations[0];
+    assert_eq!(
+        (&first["path"], &first["start_line"], &first["end_column"]),
+        (&"cart.rs".into(), &1.into(), &3.into())
+    );
+    assert_eq!((&first["message"], &first["annotation_level"]), (&"line 1".into(), &"warning".into()));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! processes; only GitHub is small.
 
 mod again;
+mod annotations;
 mod cancel;
 mod changes;
 mod conversations;

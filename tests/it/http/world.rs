@@ -204,6 +204,7 @@ fn report(sequence: u64) -> ReportSummary {
         name: name.to_owned(),
         status: status.to_owned(),
         conclusion: conclusion.map(str::to_owned),
+        annotations: Vec::new(),
     };
     ReportSummary {
         sequence,
