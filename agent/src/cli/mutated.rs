@@ -149,7 +149,7 @@ fn no_reader_is_harmed_by_what_it_reads() {
         let mut stage = Stage::new();
         stage.step.command = Some("true".to_owned());
         for (number, text) in texts.iter().enumerate() {
-            for seed in 0..40_u64 {
+            for seed in 0..20_u64 {
                 let mut dice = Dice(0x9e37_79b9_7f4a_7c15 ^ (seed << 20 | (number as u64) << 8 | 1));
                 let bytes = harm(&mut dice, text, &others);
                 let mut reader = cli.reader(&stage.turn());
@@ -160,7 +160,9 @@ fn no_reader_is_harmed_by_what_it_reads() {
                 for known in [reader.stopped(), reader.exited(*dice.pick(&[0, 1, 42, 53, 137])).known] {
                     let cost = known.usage.and_then(|usage| usage.cost_usd);
                     assert!(cost.is_none_or(|cost| cost.is_finite() && cost >= 0.0), "{place}: {cost:?}");
-                    assert!(known.summary.is_none_or(|summary| summary.len() <= bytes.len()), "{place}");
+                    // A byte that is no text becomes a character of three.
+                    let most = 3 * bytes.len();
+                    assert!(known.summary.is_none_or(|summary| summary.len() <= most), "{place}");
                 }
                 played += 1;
             }
@@ -169,7 +171,7 @@ fn no_reader_is_harmed_by_what_it_reads() {
     assert!(played > 1000, "{played}");
 }
 
-/// A hundred thousand lines of the kinds that are put together to longer texts, or counted.
+/// Thousands of lines of the kinds that are put together to longer texts, or counted.
 #[test]
 fn a_flood_is_not_held() {
     let long = "word ".repeat(20);
@@ -187,7 +189,7 @@ fn a_flood_is_not_held() {
     for (name, cli) in REGISTRY {
         for line in &lines {
             let mut reader = cli.reader(&stage.turn());
-            for _ in 0..20_000 {
+            for _ in 0..6_000 {
                 reader.line(line, &mut |_| {});
             }
             let summary = reader.stopped().summary.unwrap_or_default();
