@@ -42,11 +42,12 @@ pub fn refused(actor: &str, reason: &str) -> String {
 }
 
 /// Answers `/cloud-code cancel`.
-pub fn cancelled_by_command(actor: &str, runs: usize) -> String {
+pub fn cancelled_by_command(actor: &str, runs: usize, force: bool) -> String {
+    let all = if force { ", with all their jobs" } else { "" };
     match runs {
         0 => format!("@{actor}, there is no run to cancel on this issue."),
-        1 => format!("@{actor}, the run is being cancelled."),
-        many => format!("@{actor}, {many} runs are being cancelled."),
+        1 => format!("@{actor}, the run is being cancelled{}.", all.replace("their", "its")),
+        many => format!("@{actor}, {many} runs are being cancelled{all}."),
     }
 }
 

@@ -1,11 +1,10 @@
 //! The files through which a step answers: GITHUB_OUTPUT, GITHUB_ENV, GITHUB_PATH and GITHUB_STEP_SUMMARY.
-//!
-//! Their format is Actions': `name=value`, or `name<<DELIMITER`, lines, `DELIMITER`.
-//! <https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands>
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+
+use cloud_code_model::task::answer_pairs as pairs;
 
 use crate::journal::shorten;
 
@@ -97,90 +96,10 @@ fn is_reserved(name: &str) -> bool {
         || ["GITHUB_", "RUNNER_", "CLOUD_CODE_"].iter().any(|prefix| name.starts_with(prefix))
 }
 
-fn pairs(file: &str, text: &str) -> Result<Vec<(String, String)>, String> {
-    let mut pairs = Vec::new();
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        if line.trim().is_empty() {
-            continue;
-        }
-        let (equals, heredoc) = (line.find('='), line.find("<<"));
-        let (name, value) = match (equals, heredoc) {
-            (Some(at), heredoc) if heredoc.is_none_or(|heredoc| at < heredoc) => {
-                (&line[..at], line[at + 1..].to_owned())
-            }
-            (_, Some(at)) => {
-                let delimiter = &line[at + 2..];
-                if delimiter.is_empty() {
-                    return Err(format!("{file}: `{}` has no delimiter after `<<`", shorten(line, 80)));
-                }
-                let mut value: Vec<&str> = Vec::new();
-                loop {
-                    match lines.next() {
-                        Some(line) if line == delimiter => break,
-                        Some(line) => value.push(line),
-                        None => {
-                            return Err(format!(
-                                "{file}: the delimiter `{}` does not come again",
-                                shorten(delimiter, 80)
-                            ));
-                        }
-                    }
-                }
-                (&line[..at], value.join("\n"))
-            }
-            _ => {
-                return Err(format!(
-                    "{file}: `{}` is neither `name=value` nor `name<<DELIMITER`",
-                    shorten(line, 80)
-                ));
-            }
-        };
-        let name = name.trim();
-        if name.is_empty() || name.len() > 200 || name.chars().any(|character| character.is_control()) {
-            return Err(format!("{file}: `{}` has no usable name", shorten(line, 80)));
-        }
-        if value.contains('\0') {
-            return Err(format!("{file}: the value of {name} contains a NUL byte"));
-        }
-        pairs.push((name.to_owned(), value));
-    }
-    Ok(pairs)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
-
-    #[test]
-    fn both_forms_are_read() {
-        let check = |text: &str, expected: &[(&str, &str)]| {
-            let found = pairs("F", text).unwrap();
-            let found: Vec<(&str, &str)> =
-                found.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            assert_eq!(found, expected, "{text}");
-        };
-        check("", &[]);
-        check("a=1\n\nb=\nc=x=y<<z\n", &[("a", "1"), ("b", ""), ("c", "x=y<<z")]);
-        check("a<<EOF\none\n\ntwo=2\nEOF\nb=3", &[("a", "one\n\ntwo=2"), ("b", "3")]);
-        check("a<<E=F\nx\nE=F", &[("a", "x")]);
-        check("a<<EOF\nEOF\n", &[("a", "")]);
-        check("a=1\r\n", &[("a", "1")]);
-    }
-
-    #[test]
-    fn mistakes_are_told() {
-        let check = |text: &str, words: &str| {
-            let error = pairs("F", text).unwrap_err();
-            assert!(error.contains(words), "{text}: {error}");
-        };
-        check("hello", "`hello` is neither");
-        check("a<<EOF\nb\n", "`EOF` does not come again");
-        check("a<<\nb\n", "no delimiter");
-        check("=b", "no usable name");
-        check("a=b\0", "NUL");
-    }
 
     #[test]
     fn reserved_names_are_refused_and_a_removed_file_is_empty() {

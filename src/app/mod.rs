@@ -18,11 +18,13 @@ mod prompt;
 pub mod publish;
 mod render;
 pub mod report;
+pub mod schedules;
 pub mod settings;
 pub mod sweep;
 mod tasking;
 pub mod tell;
 pub mod update;
+mod variables;
 pub mod watch;
 
 pub use error::AppError;

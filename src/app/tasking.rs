@@ -2,7 +2,7 @@
 
 use super::continuation::Continuation;
 use super::launch::Failure;
-use super::{App, handover, prompt, render};
+use super::{App, handover, prompt, render, variables};
 use crate::ports::{ForgeError, Issue};
 use cloud_code_model::expression::{Contexts, Value as Computed};
 use cloud_code_model::ids::AttemptId;
@@ -47,12 +47,14 @@ pub(super) async fn write(
             protected: &app.settings.policy.protected,
         })
     };
-    let contexts = run.contexts(job);
+    let vars = variables::of_job(app, run, job).await?;
+    let contexts = run.contexts(job).with("vars", Computed::from(&vars));
     let place = format!("{}: jobs.{}", run.workflow.path, job.key);
     let writer = Steps { default_cli: &app.settings.default_cli, contexts: &contexts, prompt: &prompt };
     let steps = writer.steps(&run.steps(job), &place).map_err(Failure::Never)?;
     let mut context = run.context_values(job);
     context.insert("github".to_owned(), github(run, job));
+    context.insert("vars".to_owned(), vars);
     let (title, number) =
         (issue.as_ref().map_or(run.subject.title.as_str(), |issue| &issue.title), run.subject.number);
     let title = one_line(title, 72);

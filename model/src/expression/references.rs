@@ -1,6 +1,5 @@
 //! Which contexts and functions an expression uses, for checks that do not evaluate it.
 
-use super::error::position_of;
 use super::tree::{NodeId, NodeKind, Tree};
 use super::value::Value;
 
@@ -54,6 +53,7 @@ pub(super) fn of(tree: &Tree, source: &str) -> Vec<Reference> {
         }
     }
     let next = |id: NodeId| indexed_by.get(id).copied().flatten();
+    let positions = Positions::of(source);
     let mut references = Vec::new();
     for (id, node) in tree.nodes.iter().enumerate() {
         let (name, kind) = match &node.kind {
@@ -72,11 +72,41 @@ pub(super) fn of(tree: &Tree, source: &str) -> Vec<Reference> {
             name: name.to_string(),
             kind,
             offset: node.offset,
-            position: position_of(source, node.offset),
+            position: positions.at(node.offset),
         });
     }
     references.sort_by_key(|reference| reference.offset);
     references
+}
+
+/// The positions of a whole text, counted once: asked for each name in turn, they would be counted from its beginning each time.
+enum Positions {
+    /// A byte is a unit.
+    Ascii,
+    /// The units before each byte.
+    Wide(Vec<usize>),
+}
+
+impl Positions {
+    fn of(source: &str) -> Self {
+        if source.is_ascii() {
+            return Self::Ascii;
+        }
+        let mut units = Vec::with_capacity(source.len());
+        let mut before = 0;
+        for c in source.chars() {
+            units.extend(std::iter::repeat_n(before, c.len_utf8()));
+            before += c.len_utf16();
+        }
+        Self::Wide(units)
+    }
+
+    fn at(&self, offset: usize) -> usize {
+        match self {
+            Self::Ascii => offset + 1,
+            Self::Wide(units) => units.get(offset).copied().unwrap_or(0) + 1,
+        }
+    }
 }
 
 /// What the index node `id` takes from its object.

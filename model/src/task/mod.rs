@@ -3,6 +3,7 @@
 //! Unknown fields are ignored and missing optional ones have defaults, so that old agents and new servers meet; an
 //! unknown `version` is an error that says so. Nothing here reads or writes a file.
 
+mod answers;
 mod budget;
 mod conversation;
 mod grant;
@@ -14,6 +15,7 @@ mod tasking;
 mod validate;
 mod workflow_command;
 
+pub use answers::answer_pairs;
 pub use conversation::{
     Conversation, EARLIER_SESSION_FILE, Earlier, MAX_CONVERSATIONS, MAX_SESSION_FILE, SESSION_FILE,
     is_session_id,

@@ -8,6 +8,8 @@ pub(super) fn hint<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) ->
 /// The name that takes the fewest changes to get from `wrong`, where they are few enough to think of a slip.
 pub(super) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const LONGEST: usize = 64;
+    // Of more names than that, nobody sees which was meant, and a file could ask for each of its names among all.
+    const MOST_NAMES: usize = 512;
     let length = wrong.chars().count();
     if length == 0 || length > LONGEST {
         return None;
@@ -20,6 +22,7 @@ pub(super) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>)
     let folded = fold(wrong);
     names
         .into_iter()
+        .take(MOST_NAMES)
         .filter(|name| name.len().abs_diff(wrong.len()) <= most)
         .map(|name| (distance(&folded, &fold(name)), name))
         .filter(|&(changes, _)| changes <= most)

@@ -14,4 +14,5 @@ mod local;
 mod prompts;
 mod refusals;
 mod road;
+mod starts;
 mod trouble;

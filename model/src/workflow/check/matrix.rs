@@ -8,6 +8,9 @@ use super::Checked;
 /// GitHub starts at most this many jobs of one matrix.
 const MOST_JOBS: usize = 256;
 
+/// Values are compared with each other up to so many pairs; a matrix of that size is refused or made by a machine.
+const MOST_PAIRS: usize = 1 << 22;
+
 pub(super) fn check(checked: &Checked<'_>, report: &mut Report) {
     for (_, job) in checked.jobs() {
         let Some(strategy) = job.get("strategy") else { continue };
@@ -40,7 +43,9 @@ fn one(matrix: &Node, report: &mut Report) {
             Value::List(items) => {
                 jobs = jobs.saturating_mul(items.len());
                 is_known &= !items.iter().any(|item| item.has_expression());
-                for (number, item) in items.iter().enumerate().take(MOST_JOBS) {
+                let compared =
+                    if vector.value.size().saturating_mul(MOST_JOBS) > MOST_PAIRS { 0 } else { MOST_JOBS };
+                for (number, item) in items.iter().enumerate().take(compared) {
                     if items.iter().take(number).any(|other| same(other, item)) && !has_expression(item) {
                         report.warn(
                             item.at,
@@ -64,6 +69,9 @@ fn one(matrix: &Node, report: &mut Report) {
     if let Some(exclude) = excludes {
         if vectors.is_empty() && !exclude.has_expression() {
             report.warn(exclude.at, "matrix", "there is nothing to exclude from: the matrix has no vectors");
+            return;
+        }
+        if matrix.size().saturating_mul(exclude.size()) > MOST_PAIRS {
             return;
         }
         for item in exclude.items() {

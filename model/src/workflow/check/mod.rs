@@ -4,7 +4,7 @@
 mod agent;
 mod conditions;
 mod containers;
-mod cron;
+pub(super) mod cron;
 mod events;
 mod glob;
 mod injection;

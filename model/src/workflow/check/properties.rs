@@ -6,7 +6,7 @@ use super::super::suggest::hint;
 use super::super::yaml::{Node, Position};
 use super::{Checked, steps_of};
 use crate::expression::{PathPart, Reference, ReferenceKind};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 const GITHUB: &[&str] = &[
@@ -70,23 +70,41 @@ const STRATEGY: &[&str] = &["fail-fast", "job-index", "job-total", "max-parallel
 const NEED: &[&str] = &["outputs", "result"];
 const STEP: &[&str] = &["conclusion", "outcome", "outputs"];
 
+/// The names that a context has, found without case.
+#[derive(Default)]
+struct Names {
+    all: Vec<String>,
+    folded: HashSet<String>,
+    /// An expression stands among the names, so that any is possible.
+    open: bool,
+}
+
+impl FromIterator<String> for Names {
+    fn from_iter<I: IntoIterator<Item = String>>(names: I) -> Self {
+        let all: Vec<String> = names.into_iter().collect();
+        let folded = all.iter().map(|name| name.to_ascii_lowercase()).collect();
+        let open = all.iter().any(|name| name.contains("${{"));
+        Self { all, folded, open }
+    }
+}
+
 /// What is known of a job that expressions ask for.
 #[derive(Default)]
 struct Job {
-    needs: Vec<String>,
-    outputs: Option<Vec<String>>,
-    steps: Vec<String>,
+    needs: Names,
+    outputs: Option<Names>,
+    steps: Names,
     /// None where an expression makes the matrix.
-    matrix: Option<Vec<String>>,
+    matrix: Option<Names>,
 }
 
 struct Known {
     jobs: HashMap<String, Job>,
-    ids: Vec<String>,
-    inputs: Vec<String>,
-    dispatched: Option<Vec<String>>,
+    ids: Names,
+    inputs: Names,
+    dispatched: Option<Names>,
     /// The secrets of a workflow that is only ever called and names them.
-    secrets: Option<Vec<String>>,
+    secrets: Option<Names>,
 }
 
 pub(super) fn check(checked: &Checked<'_>, report: &mut Report) {
@@ -132,7 +150,7 @@ impl Known {
         let secrets = call
             .and_then(|call| call.entry("secrets"))
             .filter(|_| only_called)
-            .map(|entry| keys(Some(&entry.value)));
+            .map(|entry| keys(Some(&entry.value)).into_iter().collect());
         let jobs = checked.jobs();
         let job = |job: &Node| {
             let calls = job.entry("uses").is_some();
@@ -144,9 +162,9 @@ impl Known {
                     .iter()
                     .filter_map(|need| need.text())
                     .collect(),
-                outputs: (!calls).then(|| keys(job.get("outputs"))),
+                outputs: (!calls).then(|| keys(job.get("outputs")).into_iter().collect()),
                 steps: steps_of(job).iter().filter_map(|step| step.get("id")?.text()).collect(),
-                matrix: matrix(job),
+                matrix: matrix(job).map(Names::from_iter),
             }
         };
         Self {
@@ -155,8 +173,12 @@ impl Known {
                 .filter_map(|(key, value)| Some((key.text()?.to_lowercase(), job(value))))
                 .collect(),
             ids: jobs.iter().filter_map(|(key, _)| key.text()).collect(),
-            inputs: [inputs_of("workflow_call"), inputs_of("workflow_dispatch")].concat(),
-            dispatched: names_event("workflow_dispatch").then(|| inputs_of("workflow_dispatch")),
+            inputs: [inputs_of("workflow_call"), inputs_of("workflow_dispatch")]
+                .concat()
+                .into_iter()
+                .collect(),
+            dispatched: names_event("workflow_dispatch")
+                .then(|| inputs_of("workflow_dispatch").into_iter().collect()),
             secrets,
         }
     }
@@ -172,10 +194,10 @@ impl Known {
                 .dispatched
                 .as_ref()
                 .and_then(|inputs| unknown("the inputs of `workflow_dispatch`", input, inputs)),
-            ("github", [property, ..]) => unknown("`github`", property, GITHUB),
-            ("runner", [property, ..]) => unknown("`runner`", property, RUNNER),
-            ("job", [property, ..]) => unknown("`job`", property, JOB),
-            ("strategy", [property, ..]) => unknown("`strategy`", property, STRATEGY),
+            ("github", [property, ..]) => unknown_word("`github`", property, GITHUB),
+            ("runner", [property, ..]) => unknown_word("`runner`", property, RUNNER),
+            ("job", [property, ..]) => unknown_word("`job`", property, JOB),
+            ("strategy", [property, ..]) => unknown_word("`strategy`", property, STRATEGY),
             ("inputs", [input, ..]) => unknown("the inputs of this workflow", input, &self.inputs),
             ("secrets", [secret, ..]) if !secret.eq_ignore_ascii_case("github_token") => self
                 .secrets
@@ -193,7 +215,7 @@ impl Known {
                 unknown("the jobs of this workflow", id, &self.ids).or_else(|| self.of_job(id, rest))
             }
             ("steps", [step, rest @ ..]) => unknown("the ids of steps of this job", step, &job?.steps)
-                .or_else(|| unknown("a step", rest.first()?, STEP)),
+                .or_else(|| unknown_word("a step", rest.first()?, STEP)),
             _ => None,
         }
     }
@@ -204,18 +226,27 @@ impl Known {
                 let outputs = self.jobs.get(&id.to_lowercase())?.outputs.as_ref()?;
                 unknown(&format!("the outputs of the job `{id}`"), output, outputs)
             }
-            [property, ..] => unknown("a job", property, NEED),
+            [property, ..] => unknown_word("a job", property, NEED),
             [] => None,
         }
     }
 }
 
-fn unknown(what: &str, name: &str, known: &[impl AsRef<str>]) -> Option<String> {
-    if known.iter().any(|known| known.as_ref().eq_ignore_ascii_case(name) || known.as_ref().contains("${{")) {
+fn unknown(what: &str, name: &str, known: &Names) -> Option<String> {
+    if known.open || known.folded.contains(&name.to_ascii_lowercase()) {
         return None;
     }
-    let near = hint(name, known.iter().map(AsRef::as_ref));
-    Some(format!("{what}: there is no `{name}`, so the value is null{near}"))
+    Some(missing(what, name, known.all.iter().map(String::as_str)))
+}
+
+/// The same of a context whose names never change.
+fn unknown_word(what: &str, name: &str, known: &[&str]) -> Option<String> {
+    let is_known = known.iter().any(|known| known.eq_ignore_ascii_case(name));
+    (!is_known).then(|| missing(what, name, known.iter().copied()))
+}
+
+fn missing<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    format!("{what}: there is no `{name}`, so the value is null{}", hint(name, known))
 }
 
 fn matrix(job: &Node) -> Option<Vec<String>> {

@@ -5,6 +5,7 @@
 
 mod node;
 mod parse;
+mod places;
 mod scalar;
 
 pub use node::{Entry, Node, NodeId, Position, Value};

@@ -115,6 +115,11 @@ impl Node {
         }
     }
 
+    /// Scalars and collections in it, itself counted, what aliases bring as often as they bring it.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
     /// The items of a list; none for anything else.
     pub fn items(&self) -> &[Arc<Node>] {
         match &self.value {

@@ -1,6 +1,7 @@
 //! From text to the tree.
 
 use super::node::{Entry, Node, NodeId, Position, Value};
+use super::places::Places;
 use super::scalar::{self, Typed};
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 use std::collections::HashMap;
@@ -41,48 +42,19 @@ pub struct Document {
     pub root: Arc<Node>,
     /// Where values stand that have an anchor that no alias uses.
     pub unused_anchors: Vec<Position>,
-    text: Arc<str>,
-    /// Where each line begins, in bytes.
-    lines: Vec<usize>,
+    places: Places,
 }
 
 impl Document {
     /// Where the byte `offset` of a scalar's text stands in the file. Exact for text in one line and in `|` blocks, and wherever the offset
     /// is in an expression that is written in one line.
     pub fn position_in(&self, node: &Node, offset: usize) -> Position {
-        let (Some(value), Some(raw)) = (node.as_str(), self.text.get(node.source.clone())) else {
-            return node.at;
-        };
-        let before = value.get(..offset).unwrap_or(value);
-        // Count expressions up to here: they look the same in the source, whatever quotes, folds and escapes do to the text between them.
-        let opened = before.matches("${{").count();
-        let found = match opened.checked_sub(1) {
-            Some(last) => {
-                let in_value = before.rfind("${{").unwrap_or(0);
-                raw.match_indices("${{").nth(last).map(|(at, _)| at + (before.len() - in_value))
-            }
-            None => {
-                let first = value.trim_start().split('\n').next().unwrap_or_default();
-                let skipped = value.len() - value.trim_start().len();
-                raw.find(first).map(|at| at + offset.saturating_sub(skipped))
-            }
-        };
-        match found.filter(|&at| raw.is_char_boundary(at)) {
-            Some(at) => self.position_of(node.source.start + at),
-            None => node.at,
-        }
+        self.places.position_in(node, offset)
     }
 
     /// Whether a scalar stands in one line of the file.
     pub fn is_on_one_line(&self, node: &Node) -> bool {
-        self.text.get(node.source.clone()).is_none_or(|raw| !raw.trim_end().contains('\n'))
-    }
-
-    fn position_of(&self, byte: usize) -> Position {
-        let line = self.lines.partition_point(|&start| start <= byte).max(1);
-        let start = self.lines.get(line - 1).copied().unwrap_or(0);
-        let column = self.text.get(start..byte).map_or(0, |before| before.chars().count());
-        Position { line, column: column + 1 }
+        self.places.is_on_one_line(node)
     }
 }
 
@@ -143,16 +115,7 @@ fn read(text: &str, limits: &Limits) -> Result<Document, Failure> {
         };
         builder.take(event, span)?;
     }
-    Ok(builder.finish(text)?)
-}
-
-/// Where each line begins, in bytes. As in YAML, a lone carriage return ends a line, too.
-fn line_starts(text: &str) -> Vec<usize> {
-    let bytes = text.as_bytes();
-    let ends = bytes.iter().enumerate().filter(|&(at, &byte)| {
-        byte == b'\n' || (byte == b'\r' && bytes.get(at + 1).is_none_or(|&next| next != b'\n'))
-    });
-    std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect()
+    Ok(builder.finish()?)
 }
 
 /// A collection that is not closed yet.
@@ -178,7 +141,7 @@ struct Anchor {
 
 struct Builder<'a> {
     text: &'a str,
-    lines: Vec<usize>,
+    places: Places,
     limits: &'a Limits,
     /// The byte of each character, where that differs.
     bytes: Option<Vec<usize>>,
@@ -195,7 +158,7 @@ impl<'a> Builder<'a> {
             .then(|| text.char_indices().map(|(byte, _)| byte).chain([text.len()]).collect());
         Self {
             text,
-            lines: line_starts(text),
+            places: Places::of(text),
             limits,
             bytes,
             open: Vec::new(),
@@ -206,15 +169,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The place of a marker. At the end of a file the parser may name a line that is not there.
     fn position(&self, marker: &Marker) -> Position {
-        let last = self.lines.len();
-        if marker.line() <= last {
-            return Position { line: marker.line().max(1), column: marker.col() + 1 };
-        }
-        let start = self.lines.last().copied().unwrap_or(0);
-        let column = self.text.get(start..).map_or(0, |line| line.chars().count());
-        Position { line: last, column: column + 1 }
+        self.places.of_marker(marker.line(), marker.col())
     }
 
     fn byte(&self, marker: &Marker) -> usize {
@@ -242,6 +198,7 @@ impl<'a> Builder<'a> {
                 let column = at.column + usize::from(nothing && before.starts_with([':', '-']));
                 let at = Position { column, ..at };
                 let node = self.node(at, value, source, 1, 0);
+                self.places.remember(&node);
                 self.add(node, anchor)?;
             }
             Event::SequenceStart(anchor, _) => self.begin(OpenKind::List(Vec::new()), anchor, at)?,
@@ -348,14 +305,14 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn finish(self, text: &str) -> Result<Document, YamlError> {
+    fn finish(self) -> Result<Document, YamlError> {
         let Some(root) = self.root else {
             return Err(fault(Position::START, "the file is empty"));
         };
         let mut unused: Vec<_> =
             self.anchors.values().filter(|anchor| !anchor.used).map(|anchor| anchor.at).collect();
         unused.sort_unstable();
-        Ok(Document { root, unused_anchors: unused, text: text.into(), lines: self.lines })
+        Ok(Document { root, unused_anchors: unused, places: self.places })
     }
 }
 
