@@ -42,7 +42,7 @@ impl Played {
     /// Its program changes a file, then does this; `say` copies its input.
     fn run(&self, script: &str, lab: Lab, with: &str, more: &str) -> (Lab, Left) {
         let text = format!(
-            "#!/bin/bash\nsay() {{ cat; }}\nslowly() {{ while read -r line; do echo \"$line\"; sleep 0.03; done; }}\n[ -p /dev/stdin ] || [ ! -t 0 ] && cat > /dev/null\necho work > work.txt\n{script}\n"
+            "#!/bin/bash\n[ \"$1\" = export ] && exit 1\nsay() {{ cat; }}\nslowly() {{ while read -r line; do echo \"$line\"; sleep 0.03; done; }}\n[ -p /dev/stdin ] || [ ! -t 0 ] && cat > /dev/null\necho work > work.txt\n{script}\n"
         );
         lab.program(self.program, &text);
         let Played { cli, model, .. } = self;

@@ -51,6 +51,7 @@ async fn a_label_becomes_a_pull_request_on_aws() {
         assert!(!bytes.windows(LLM_KEY.len()).any(|window| window == LLM_KEY.as_bytes()), "{key}");
     }
 
+    a_run_asks_for_little(&stack).await;
     // A comment goes on with the conversation, which comes to the next task by a link of its grant.
     stack.forge.comment(SHOP, "ann", pull.number, "/cloud-code run once more").unwrap();
     let comment = stack
@@ -61,10 +62,8 @@ async fn a_label_becomes_a_pull_request_on_aws() {
     assert!(comment.contains("went on with its conversation"), "{comment}");
     let spoken = stack.forge.read_file(SHOP, &pull.head_branch, "spoken.txt").unwrap();
     assert_eq!(spoken.as_deref(), Some(&b"1\n2\n"[..]));
-
     the_console_shows_it(&stack).await;
     every_call_is_allowed(&stack).await;
-    a_run_asks_for_little(&stack).await;
     stack.forge.await_deliveries().await.unwrap();
     for delivery in stack.forge.deliveries() {
         // Those from before the webhook was set went nowhere.
