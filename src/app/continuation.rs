@@ -7,7 +7,7 @@
 use super::{App, AppError};
 use crate::ports::{Artifact, ArtifactError, RunFilter, StoreError};
 use cloud_code_model::ids::AttemptId;
-use cloud_code_model::run::{Attempt, AttemptState, Conclusion, Job, Origin, Run};
+use cloud_code_model::run::{Attempt, AttemptState, Conclusion, Job, Origin, ReportSummary, Run};
 use cloud_code_model::task::{Conversation, Earlier, MAX_SESSION_FILE};
 use cloud_code_model::untrusted::{fenced, visible};
 use jiff::SignedDuration;
@@ -57,7 +57,13 @@ pub(super) async fn find(
     };
     let mut filter =
         RunFilter { repository: Some(run.repository.full_name()), limit: PAGE, ..RunFilter::default() };
-    for _ in 0..PAGES {
+    // What waits for an answer was asked lately, and what is about nothing is about nothing earlier.
+    let pages = match (origin.continues, run.subject.number) {
+        (true, _) => PAGES,
+        (false, 0) => 0,
+        (false, _) => 1,
+    };
+    for _ in 0..pages {
         let page = app.store.list(&filter).await?;
         for row in page.items {
             let about = row.subject > 0 && (row.subject == run.subject.number || Some(row.subject) == pull);
@@ -119,7 +125,9 @@ impl Wanted<'_> {
     }
 
     fn fits(&self, attempt: &Attempt) -> bool {
-        let spoke = attempt.report.as_ref().is_some_and(|report| !report.sessions.is_empty());
+        // One that was lost has left no files; the one before it may have.
+        let ended = |report: &&ReportSummary| report.conclusion.is_some() && !report.sessions.is_empty();
+        let spoke = attempt.report.as_ref().filter(ended).is_some();
         let Some(origin) = attempt.origin.as_ref().filter(|origin| origin.branch == self.origin.branch)
         else {
             return false;

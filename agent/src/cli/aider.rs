@@ -4,7 +4,8 @@
 //! whatever happens, and prints text for people: what happened stands in its analytics log, which it writes for us alone.
 //! It has no session ids; a conversation is a history file under the id that we give it.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use cloud_code_model::task::{PricedBy, Usage};
@@ -17,6 +18,9 @@ use super::{
 use crate::environment::Variables;
 
 pub(super) struct Aider;
+
+/// Bytes of its history and of its log that are looked at.
+const MAX_WRITTEN: u64 = 32 << 20;
 
 /// Where its conversations lie, below the home.
 const HISTORIES: &str = ".cloud-code/aider";
@@ -211,13 +215,12 @@ impl Reader for AiderReader {
 
 impl AiderReader {
     fn logged(&self) -> Logged {
-        read_log(&fs::read_to_string(&self.files.log).unwrap_or_default())
+        read_log(&written(&self.files.log, 0).unwrap_or_default())
     }
 
     /// What the model said last, from the history: lines of aider's own begin with `>`, the user's with `####`.
     fn answer(&self) -> Option<String> {
-        let history = fs::read_to_string(&self.files.history).ok()?;
-        let new = history.get(usize::try_from(self.said).ok()?..)?;
+        let new = written(&self.files.history, self.said).ok()?;
         let after = new.lines().rev().take_while(|line| !line.starts_with("#### "));
         let mut lines: Vec<&str> = after.filter(|line| !line.starts_with("> ")).collect();
         lines.reverse();
@@ -225,6 +228,15 @@ impl AiderReader {
         let prompted = new.lines().any(|line| line.starts_with("#### "));
         Some(said).filter(|said| prompted && !said.is_empty())
     }
+}
+
+/// What one of its files holds from this byte on, as far as that is of use.
+fn written(path: &Path, from: u64) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(from))?;
+    let mut bytes = Vec::new();
+    file.take(MAX_WRITTEN).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// `{event, properties}` a line.

@@ -266,9 +266,11 @@ impl ClaudeReader {
         if let Some(tokens) = tokens.filter(|_| !again) {
             self.turns = self.turns.saturating_add(1);
             let usage = self.usage.get_or_insert_default();
-            usage.input_tokens += tokens.input_tokens.saturating_add(tokens.cache_creation_input_tokens);
-            usage.cached_input_tokens += tokens.cache_read_input_tokens;
-            usage.output_tokens += tokens.output_tokens;
+            let input = tokens.input_tokens.saturating_add(tokens.cache_creation_input_tokens);
+            usage.input_tokens = usage.input_tokens.saturating_add(input);
+            usage.cached_input_tokens =
+                usage.cached_input_tokens.saturating_add(tokens.cache_read_input_tokens);
+            usage.output_tokens = usage.output_tokens.saturating_add(tokens.output_tokens);
         }
         for block in blocks(message) {
             let text = |name: &str| block.get(name).and_then(Value::as_str).unwrap_or_default();

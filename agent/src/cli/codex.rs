@@ -29,6 +29,8 @@ impl Cli for Codex {
         let mut option = |name: &str, value: &str| args.extend([name.to_owned(), value.to_owned()]);
         option("-c", "check_for_update_on_startup=false");
         option("-c", "analytics.enabled=false");
+        // Otherwise it looks for plugins on chatgpt.com and github.com at each start, which no job needs.
+        option("-c", "features.plugins=false");
         if let Some(url) = turn.variable("OPENAI_BASE_URL") {
             // It has no variable for this: another server is another provider.
             let url = Value::from(url.trim_end_matches('/'));

@@ -18,6 +18,9 @@ pub(super) struct Gemini;
 /// A home of its own, below the home.
 const HOME: &str = ".cloud-code/gemini";
 
+/// Bytes of one message; what is longer is told in parts.
+const MAX_SAID: usize = 256 * 1024;
+
 impl Cli for Gemini {
     fn launch(&self, turn: &Turn<'_>) -> Result<Launch, String> {
         // The prompt comes on standard input, which with no `-p` means: headless. An untrusted folder would end it (55).
@@ -93,7 +96,7 @@ struct GeminiReader {
     last_message: Option<String>,
     spoken: Spoken,
     result: Option<Value>,
-    errors: Vec<String>,
+    error: Option<String>,
 }
 
 impl Reader for GeminiReader {
@@ -108,6 +111,9 @@ impl Reader for GeminiReader {
             "message" if text(&record, "role") == "assistant" => {
                 self.speak(emit);
                 self.saying.push_str(text(&record, "content"));
+                if self.saying.len() > MAX_SAID {
+                    self.flush(emit);
+                }
             }
             "tool_use" => {
                 self.speak(emit);
@@ -128,7 +134,7 @@ impl Reader for GeminiReader {
                 self.flush(emit);
                 let message = text(&record, "message").to_owned();
                 if text(&record, "severity") == "error" {
-                    self.errors.push(message.clone());
+                    self.error = Some(message.clone());
                 }
                 emit(Event::Message(message));
             }
@@ -147,8 +153,7 @@ impl Reader for GeminiReader {
     fn exited(&mut self, code: i32) -> End {
         let known = self.stopped();
         let said = self.result.as_ref().and_then(|result| result.get("error"));
-        let said =
-            said.map(|error| text(error, "message").to_owned()).or_else(|| self.errors.last().cloned());
+        let said = said.map(|error| text(error, "message").to_owned()).or_else(|| self.error.clone());
         let status = self.result.as_ref().map(|result| text(result, "status"));
         let failure = match (status, code) {
             (Some("success"), 0) => None,

@@ -8,6 +8,8 @@ mod claude_spent;
 mod codex;
 mod fault;
 mod gemini;
+#[cfg(test)]
+mod mutated;
 mod opencode;
 #[cfg(test)]
 mod playback;

@@ -21,7 +21,7 @@ fn play(lab: &Lab, program: &str, script: &str) {
     lab.program(
         program,
         &format!(
-            "#!/bin/bash\ncount=$(cat ../count 2>/dev/null || echo 0); N=$((count + 1)); echo $N > ../count\n\
+            "#!/bin/bash\n# Its database is asked for the conversation at the end.\n[ \"$1\" = export ] && exit 1\ncount=$(cat ../count 2>/dev/null || echo 0); N=$((count + 1)); echo $N > ../count\n\
              echo \"$@\" >> ../args; cat >> ../prompts; echo work > work.txt\n{script}\n"
         ),
     );

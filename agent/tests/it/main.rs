@@ -5,6 +5,7 @@ mod claude;
 mod clis;
 mod harness;
 mod life;
+mod limits;
 mod real;
 mod secrets;
 mod steps;

@@ -1,5 +1,5 @@
 //! The forms in which a secret turns up in output. The list follows what GitHub's own runner masks (its
-//! `ValueEncoders`), without PowerShell's and with hexadecimal, the URL-safe Base64 alphabet and JSON in JSON.
+//! `ValueEncoders`), and hexadecimal, the URL-safe Base64 alphabet and JSON in JSON.
 
 use std::collections::BTreeSet;
 
@@ -38,7 +38,7 @@ pub(super) fn of(secret: &str) -> BTreeSet<Vec<u8>> {
     patterns
 }
 
-/// As it is, trimmed, without surrounding quotes, and each line of it.
+/// As it is, trimmed, without surrounding quotes, each line of it, and the pieces that PowerShell makes of it.
 fn plain_forms(secret: &str) -> Vec<&str> {
     let trimmed = secret.trim();
     let mut forms = vec![secret, trimmed];
@@ -47,10 +47,24 @@ fn plain_forms(secret: &str) -> Vec<&str> {
         forms.extend(inner);
     }
     forms.extend(trimmed.lines().map(str::trim));
+    forms.extend(powershell_forms(trimmed));
     forms.retain(|form| form.len() >= MIN_BYTES);
     forms.sort_unstable();
     forms.dedup();
     forms
+}
+
+/// PowerShell that was given a secret as a command puts colours into it at an `&`, and prints what stands before and behind apart: up to the
+/// first `&+` and from the second character after it, else up to the last `&` and after it. Pieces under six bytes are no secret any more.
+fn powershell_forms(secret: &str) -> impl Iterator<Item = &str> {
+    let pieces = match secret.split_once("&+") {
+        Some((before, after)) => {
+            let coloured = after.chars().next().map_or(0, char::len_utf8);
+            Some((&secret[..before.len() + 2], &after[coloured..]))
+        }
+        None => secret.rsplit_once('&').map(|(before, after)| (&secret[..=before.len()], after)),
+    };
+    pieces.into_iter().flat_map(|(before, after)| [before, after]).filter(|piece| piece.len() >= 6)
 }
 
 /// As the inside of a JSON string; `ascii`: with every other character as `\uXXXX`.

@@ -63,6 +63,21 @@ fn lines_quotes_and_short_ones() {
 }
 
 #[test]
+fn pieces_as_powershell_prints_them() {
+    let check = |secret: &str, text: &str, expected: &str| {
+        assert_eq!(masker(&[secret]).mask_str(text), expected, "{secret}: {text}");
+    };
+    let plain = "secretpart1&secretpart2&secretpart3";
+    check(plain, "\u{1b}[36msecretpart1&secretpart2&\u{1b}[0m", "\u{1b}[36m***\u{1b}[0m");
+    check(plain, "| secretpart3", "| ***");
+    check("secretpart1&+secretpart2&secretpart3", "secretpart1&+ s ecretpart2&secretpart3", "*** s ***");
+    // Short pieces would shred every text.
+    check("ab&cd&efgh", "ab&cd& efgh ab&cd&efgh", "*** efgh ***");
+    check("&&&&", "a && b", "a && b");
+    check("ä&+ö", "ä&+ ö", "ä&+ ö");
+}
+
+#[test]
 fn overlapping_secrets_leave_no_half() {
     let masker = masker(&["abcdef", "defghi", "bcde"]);
     assert_eq!(masker.mask_str("-abcdefghi-"), "-***-");

@@ -13,8 +13,11 @@ pub(crate) fn workflow(command: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_label_becomes_a_pull_request_on_aws() {
-    let text =
-        workflow("echo hello > greeting.txt\necho '{\"type\":\"summary\",\"text\":\"I added a greeting.\"}'");
+    let text = workflow(
+        "echo hello > greeting.txt\necho '{\"type\":\"summary\",\"text\":\"I added a greeting.\"}'\n\
+                  echo said >> $CLOUD_CODE_SESSION_DIR/talk; grep -c said $CLOUD_CODE_SESSION_DIR/talk >> spoken.txt\n\
+                  echo '{\"type\":\"session\",\"id\":\"'$CLOUD_CODE_SESSION'\"}'",
+    );
     let Some(stack) = Stack::deploy(&[(".cloud-code/implement.yml", &text)]).await else { return };
     let issue = stack.forge.open_issue(SHOP, "ann", "Add a greeting", "Say hello.").unwrap();
     stack.forge.label_issue(SHOP, "ann", issue, "cloud-code").unwrap();
@@ -39,7 +42,7 @@ async fn a_label_becomes_a_pull_request_on_aws() {
         .await;
     let objects = stack.aws.objects().await;
     assert!(!objects.iter().any(|key| key.starts_with("launch/")), "{objects:?}");
-    for kept in ["reporting.yaml", "changes.bundle", "log.txt"] {
+    for kept in ["reporting.yaml", "changes.bundle", "log.txt", "session.tar.gz"] {
         assert!(objects.iter().any(|key| key.ends_with(&format!("kept/{kept}"))), "{kept}: {objects:?}");
     }
     // A secret was in the grant, and is nowhere now.
@@ -48,9 +51,19 @@ async fn a_label_becomes_a_pull_request_on_aws() {
         assert!(!bytes.windows(LLM_KEY.len()).any(|window| window == LLM_KEY.as_bytes()), "{key}");
     }
 
+    a_run_asks_for_little(&stack).await;
+    // A comment goes on with the conversation, which comes to the next task by a link of its grant.
+    stack.forge.comment(SHOP, "ann", pull.number, "/cloud-code run once more").unwrap();
+    let comment = stack
+        .until("the second run's end", async |stack| {
+            stack.our_comment(pull.number).filter(|body| body.contains("✅ **Done.**") || body.contains("❌"))
+        })
+        .await;
+    assert!(comment.contains("went on with its conversation"), "{comment}");
+    let spoken = stack.forge.read_file(SHOP, &pull.head_branch, "spoken.txt").unwrap();
+    assert_eq!(spoken.as_deref(), Some(&b"1\n2\n"[..]));
     the_console_shows_it(&stack).await;
     every_call_is_allowed(&stack).await;
-    a_run_asks_for_little(&stack).await;
     stack.forge.await_deliveries().await.unwrap();
     for delivery in stack.forge.deliveries() {
         // Those from before the webhook was set went nowhere.

@@ -12,14 +12,20 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
-const ALL: [Artifact; 6] = [
+const ALL: [Artifact; 8] = [
     Artifact::Tasking,
+    Artifact::EarlierSession,
+    Artifact::Session,
     Artifact::Report,
     Artifact::Bundle,
     Artifact::Log,
     Artifact::Transcript,
     Artifact::ContainerLog,
 ];
+
+/// What the agent writes, and we keep.
+const WRITTEN: [Artifact; 5] =
+    [Artifact::Report, Artifact::Bundle, Artifact::Log, Artifact::Transcript, Artifact::Session];
 
 struct Fixture {
     artifacts: Arc<dyn Artifacts>,
@@ -219,7 +225,7 @@ async fn what_is_no_plain_file_is_refused() {
         }),
     ];
     for (what, trick) in cases {
-        for artifact in [Artifact::Report, Artifact::Bundle, Artifact::Log, Artifact::Transcript] {
+        for artifact in WRITTEN {
             let w = Workspace::new();
             let outside = w.folder.path().join("outside");
             std::fs::write(&outside, "a secret of the host").unwrap();
@@ -296,23 +302,23 @@ async fn sizes_are_believed_by_nobody() {
 #[tokio::test]
 async fn what_was_kept_is_out_of_reach() {
     let w = Workspace::new();
-    for artifact in [Artifact::Report, Artifact::Bundle, Artifact::Log, Artifact::Transcript] {
+    for artifact in WRITTEN {
         std::fs::write(w.file(artifact), artifact.file_name()).unwrap();
     }
     w.artifacts.keep(&attempt(1)).await.unwrap();
-    for artifact in [Artifact::Report, Artifact::Bundle, Artifact::Log, Artifact::Transcript] {
+    for artifact in WRITTEN {
         std::fs::write(w.file(artifact), "changed afterwards").unwrap();
         assert_eq!(w.read(artifact).await.unwrap().unwrap(), artifact.file_name().as_bytes());
     }
     w.artifacts.keep(&attempt(1)).await.unwrap();
     std::fs::remove_dir_all(w.path()).unwrap();
     w.artifacts.keep(&attempt(1)).await.unwrap();
-    for artifact in [Artifact::Report, Artifact::Bundle, Artifact::Log, Artifact::Transcript] {
+    for artifact in WRITTEN {
         assert_eq!(w.read(artifact).await.unwrap().unwrap(), artifact.file_name().as_bytes());
     }
     let kept = layout::kept_dir(w.folder.path(), &attempt(1));
     assert_eq!(std::fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o700);
-    assert_eq!(std::fs::read_dir(&kept).unwrap().count(), 4, "no temporary files stay");
+    assert_eq!(std::fs::read_dir(&kept).unwrap().count(), WRITTEN.len(), "no temporary files stay");
 }
 
 #[tokio::test]

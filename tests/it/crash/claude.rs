@@ -172,3 +172,52 @@ async fn a_refused_key_is_an_honest_failure() {
     world.terminate(PATIENCE).await;
     key_is_nowhere(&world, number, KEY);
 }
+
+/// A comment on the pull request goes on with the conversation that made it, in another container; the key is in neither.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comment_on_the_pull_request_resumes_the_session() {
+    if !wanted() {
+        return;
+    }
+    let workflow = WORKFLOW.replace("on:\n", "on:\n  issue_comment: { types: [created] }\n");
+    let turns = vec![
+        Turn::bash(
+            "printf '%s\\n' '#!/bin/sh' 'echo \"hello, ${1:-world}\"' > greet.sh; echo key=$ANTHROPIC_API_KEY",
+        ),
+        Turn::text("The greeting takes a name now."),
+        Turn::bash("echo '# Greets by name.' >> greet.sh"),
+        Turn::text("It says so in a comment now."),
+    ];
+    let key = ("ANTHROPIC_API_KEY", KEY);
+    let (mut world, llm) = world_with(&workflow, key, ("ANTHROPIC_BASE_URL", ""), turns).await;
+    let number = world.labelled_issue();
+    world.labelled(number, "cloud-code:done").await;
+    world.exactly_one_pull(number).await;
+    let pull = world.forge.pulls(REPOSITORY).unwrap()[0].clone();
+
+    world.forge.comment(REPOSITORY, "ada", pull.number, "/cloud-code run say what it does").unwrap();
+    world.labelled(pull.number, "cloud-code:done").await;
+    let (runs, _) = world.quiet().await;
+    let session = |run: &Run| run.jobs[0].attempts[0].report.as_ref().unwrap().sessions[0].clone();
+    let of = |subject: u64| runs.iter().find(|run| run.subject.number == subject).expect("its run");
+    let (first, second) = (session(of(number)), session(of(pull.number)));
+    assert_eq!((first.resumed, second.resumed), (false, true), "{second:?}");
+    assert_eq!(first.id, second.id);
+    // It answered with the turns that come after those of the first run: it heard them.
+    let served: Vec<_> = llm
+        .requests()
+        .into_iter()
+        .filter(|request| request.main)
+        .filter_map(|request| request.turn)
+        .collect();
+    assert_eq!(served, [0, 1, 2, 3]);
+    let comments = world.forge.comments(REPOSITORY, pull.number).unwrap();
+    assert!(
+        comments.iter().any(|comment| comment.body.contains("went on with its conversation")),
+        "{comments:#?}"
+    );
+    let text = world.forge.read_file(REPOSITORY, &pull.head_branch, "greet.sh").unwrap().unwrap();
+    assert!(String::from_utf8_lossy(&text).ends_with("# Greets by name.\n"));
+    world.terminate(PATIENCE).await;
+    key_is_nowhere(&world, number, KEY);
+}

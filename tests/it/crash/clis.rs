@@ -36,6 +36,8 @@ async fn makes_a_pull_request(with: &str, key: &str, base: (&str, &str), turns: 
     assert!(usage.cost_usd.is_some_and(|cost| cost > 0.0), "{usage:?}");
     let comment = &world.forge.comments(REPOSITORY, number).unwrap()[0].body;
     assert!(comment.contains('$') && comment.contains(" tokens"), "{comment}");
+    // It asks for nothing that it does not need: nobody is to wonder about hosts that were refused.
+    assert!(!comment.contains("Blocked network access"), "{comment}");
     world.terminate(PATIENCE).await;
     key_is_nowhere(&world, number, KEY);
 }

@@ -156,3 +156,22 @@ async fn another_cli_goes_on_from_the_note() {
     world.settle().await;
     world.finish().await;
 }
+
+/// A question that changed nothing has no pull request to be gone on with; the answer reaches who asked all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_reaches_who_asked() {
+    let command = r#"
+        echo said >> "$CLOUD_CODE_SESSION_DIR/talk"
+        echo '{"type":"session","id":"'"$CLOUD_CODE_SESSION"'"}'
+        if [ "$(grep -c said "$CLOUD_CODE_SESSION_DIR/talk")" = 1 ]; then echo '{"type":"question","text":"Which one?"}'; else echo both > x.txt; fi
+    "#;
+    let world = World::start(Options::script(command)).await;
+    let number = world.ask("Paint it", "");
+    world.expect_comment(number, &["❓", "Which one?"]).await;
+    world.settle().await;
+    world.comment("ann", number, "/cloud-code run both of them");
+    world.expect_comment(number, &["✅ **Done.**", "went on with its conversation"]).await;
+    let pull = world.expect_pull(number).await;
+    assert_eq!(world.file(&pull.head_branch, "x.txt").as_deref(), Some("both\n"));
+    world.finish().await;
+}

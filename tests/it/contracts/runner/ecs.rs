@@ -163,9 +163,15 @@ async fn a_task_is_given_what_is_its_own() {
     assert_eq!(grant.attempt, id.name());
     assert_eq!(grant.secrets.get("API_KEY").map(String::as_str), Some("sk-very-secret"));
     assert_eq!(grant.checkout.as_ref().unwrap().token.as_deref(), Some("ghs_read_only"));
-    assert_eq!(grant.get.keys().collect::<Vec<_>>(), ["grant.json", "tasking.yaml"]);
+    assert_eq!(
+        grant.get.keys().collect::<Vec<_>>(),
+        ["earlier-session.tar.gz", "grant.json", "tasking.yaml"]
+    );
     let written: Vec<_> = grant.put.keys().map(String::as_str).collect();
-    assert_eq!(written, ["changes.bundle", "log.txt", "reporting.yaml", "transcript.jsonl"]);
+    assert_eq!(
+        written,
+        ["changes.bundle", "log.txt", "reporting.yaml", "session.tar.gz", "transcript.jsonl"]
+    );
 
     // The links work, and what they name can be touched by them alone.
     world.aws.put_object(&keys::live(id, Artifact::Tasking), b"version: 1").await;
