@@ -77,6 +77,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("reusable-workflow", "Calls of workflows by jobs"),
     ("runner", "Labels and groups of runners"),
     ("shell", "Names of shells"),
+    ("type", "Values of a kind that hardly means what it says"),
     ("unknown-key", "Keys that are not known where they stand"),
     ("value", "Values of the wrong kind"),
     ("yaml", "Text that is no YAML, or passes a limit"),

@@ -16,6 +16,7 @@ mod properties;
 mod reusable;
 mod runners;
 mod steps;
+mod types;
 
 pub use reusable::{Files, NoFiles, ReusableOptions};
 
@@ -102,6 +103,7 @@ pub(super) fn check(path: &str, text: &str, limits: &Limits) -> Outcome {
     conditions::check(&checked, &mut report);
     injection::check(&checked, &mut report);
     properties::check(&checked, &mut report);
+    types::check(&checked, &mut report);
     let findings = report.into_findings();
     Outcome { document: Some(document), findings }
 }
