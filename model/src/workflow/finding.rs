@@ -135,7 +135,21 @@ impl Report {
         rule: &'static str,
         message: impl Into<String>,
     ) {
-        let (severity, message) = (Severity::Error, message.into());
+        self.add_in(Severity::Error, file, at, rule, message.into());
+    }
+
+    /// A warning in another file.
+    pub(super) fn warn_in(
+        &mut self,
+        file: &str,
+        at: Position,
+        rule: &'static str,
+        message: impl Into<String>,
+    ) {
+        self.add_in(Severity::Warning, file, at, rule, message.into());
+    }
+
+    fn add_in(&mut self, severity: Severity, file: &str, at: Position, rule: &'static str, message: String) {
         if self.findings.len() < MOST {
             let file = file.to_owned();
             self.findings.push(Finding { file, line: at.line, column: at.column, severity, rule, message });

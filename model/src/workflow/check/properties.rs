@@ -72,7 +72,7 @@ const STEP: &[&str] = &["conclusion", "outcome", "outputs"];
 
 /// The names that a context has, found without case.
 #[derive(Default)]
-struct Names {
+pub(super) struct Names {
     all: Vec<String>,
     folded: HashSet<String>,
     /// An expression stands among the names, so that any is possible.
@@ -261,7 +261,7 @@ fn later(job: &Job, site: &Site, id: &str) -> Option<String> {
     }
 }
 
-fn unknown(what: &str, name: &str, known: &Names) -> Option<String> {
+pub(super) fn unknown(what: &str, name: &str, known: &Names) -> Option<String> {
     if known.open || known.folded.contains(&name.to_ascii_lowercase()) {
         return None;
     }

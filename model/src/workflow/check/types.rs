@@ -4,6 +4,7 @@ use super::super::finding::Report;
 use super::super::schema::{Form, Part, Site, place_of};
 use super::super::yaml::{Node, Value};
 use super::{Checked, properties};
+use crate::expression::template::Template;
 use crate::expression::{Expression, Type};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -218,6 +219,12 @@ fn matrix(job: &Node) -> Type {
                 }
             }
             _ => {
+                if let Type::List(kind) = kind_of(&entry.value)
+                    && entry.value.has_expression()
+                {
+                    add(name, *kind);
+                    continue;
+                }
                 let items = entry.value.items();
                 let kinds = items.iter().map(|item| kind_of(item)).reduce(Type::or);
                 add(name, kinds.filter(|_| items.len() <= MOST).unwrap_or(Type::Any));
@@ -229,7 +236,11 @@ fn matrix(job: &Node) -> Type {
 
 fn kind_of(node: &Node) -> Type {
     match &node.value {
-        Value::Text(_) if node.has_expression() => Type::Any,
+        Value::Text(text) if node.has_expression() => {
+            let template = Template::parse(text).ok();
+            let kind = template.as_ref().and_then(|template| template.single());
+            kind.map_or(Type::Any, |expression| expression.type_in(&|_| Type::Any).0)
+        }
         Value::Null => Type::Null,
         Value::Bool(_) => Type::Bool,
         Value::Number(_) => Type::Number,
