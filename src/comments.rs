@@ -7,7 +7,7 @@ use crate::ports::Change;
 use crate::words::{blocked, duration, money, plural, thousands};
 use cloud_code_model::ids::RunId;
 use cloud_code_model::run::{
-    Attempt, AttemptState, Conclusion, Publication, Run, RunStatus, StepSummary, Usage,
+    Attempt, AttemptState, Conclusion, Publication, Run, RunStatus, SessionSummary, StepSummary, Usage,
 };
 use std::fmt::Write;
 
@@ -42,11 +42,12 @@ pub fn refused(actor: &str, reason: &str) -> String {
 }
 
 /// Answers `/cloud-code cancel`.
-pub fn cancelled_by_command(actor: &str, runs: usize) -> String {
+pub fn cancelled_by_command(actor: &str, runs: usize, force: bool) -> String {
+    let all = if force { ", with all their jobs" } else { "" };
     match runs {
         0 => format!("@{actor}, there is no run to cancel on this issue."),
-        1 => format!("@{actor}, the run is being cancelled."),
-        many => format!("@{actor}, {many} runs are being cancelled."),
+        1 => format!("@{actor}, the run is being cancelled{}.", all.replace("their", "its")),
+        many => format!("@{actor}, {many} runs are being cancelled{all}."),
     }
 }
 
@@ -99,6 +100,7 @@ pub fn run_comment(run: &Run, public_url: Option<&str>) -> String {
         if run.jobs.len() == 1 {
             out.push_str(&steps(&report.steps));
         }
+        out.push_str(&conversations(&report.sessions));
         if let Some(line) = blocked(&report.blocked_hosts) {
             let _ = writeln!(out, "\n{}", quiet(&line));
         }
@@ -108,6 +110,24 @@ pub fn run_comment(run: &Run, public_url: Option<&str>) -> String {
     }
     let _ = writeln!(out, "\n<sub>{}</sub>", footer(run, public_url));
     cut(out)
+}
+
+/// Whether agents went on with an earlier run's conversations.
+fn conversations(sessions: &[SessionSummary]) -> String {
+    let mut out = String::new();
+    if sessions.iter().any(|session| session.resumed) {
+        out.push_str("\nThe agent went on with its conversation of the earlier run.\n");
+    }
+    for session in sessions {
+        if let Some(why) = &session.not_resumed {
+            let _ = writeln!(
+                out,
+                "\nThe conversation of the earlier run could not be gone on with ({}): the agent began a new one, with a note of what was done.",
+                quiet_line(why, 300)
+            );
+        }
+    }
+    out
 }
 
 fn steps(steps: &[StepSummary]) -> String {

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 use crate::config::{AgentConfig, ConfigError};
+use crate::conversations::Conversations;
 use crate::environment;
 use crate::journal::Journal;
 use crate::network;
@@ -66,6 +67,8 @@ pub(crate) struct Agent {
     pub(crate) stop: Stop,
     /// The last conversation with each CLI, which the next task of a warm agent goes on with.
     pub(crate) sessions: RefCell<BTreeMap<String, String>>,
+    /// Those that are to outlive this run.
+    pub(crate) conversations: Conversations,
 }
 
 /// Works through the workspace's tasking to a completed report.
@@ -93,8 +96,17 @@ pub async fn run(config: AgentConfig) -> Result<(), AgentError> {
     let temporary = tempfile::Builder::new().prefix("cloud-code-").tempdir();
     let temporary = temporary.map_err(folder("making a temporary folder"))?;
     let home = environment::home(&config);
-    let agent =
-        Agent { config, workspace, reporter, journal, home, temporary, stop, sessions: RefCell::default() };
+    let agent = Agent {
+        config,
+        workspace,
+        reporter,
+        journal,
+        home,
+        temporary,
+        stop,
+        sessions: RefCell::default(),
+        conversations: Conversations::default(),
+    };
     agent.reporter.beat(&agent.journal.masker())?;
     agent.guard_secrets();
     if let Err(error) = agent.workspace.hide_own_files() {
@@ -137,7 +149,7 @@ impl Agent {
     }
 
     async fn work(&self, mut tasking: Tasking) -> Result<(), AgentError> {
-        network::await_proxy(self).await;
+        let way_out = network::open_way_out(self).await;
         let mut begun = 0;
         let mut idle_since = Instant::now();
         loop {
@@ -161,7 +173,8 @@ impl Agent {
         if let Some(trouble) = self.journal.trouble() {
             message = Some(message.map_or(trouble.clone(), |message| format!("{message} ({trouble})")));
         }
-        let blocked_hosts = network::blocked_hosts(self).await;
+        self.conversations.keep(self).await;
+        let blocked_hosts = network::blocked_hosts(self, way_out.as_deref()).await;
         self.journal.say(&format!("finished: {}", words(conclusion)));
         Ok(self.reporter.close(&self.journal.masker(), |report| {
             report.salvaged |= conclusion != Conclusion::Success

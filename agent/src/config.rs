@@ -28,8 +28,8 @@ pub struct AgentConfig {
     pub retries: Vec<Duration>,
     /// Most bytes of the log, and most bytes of the transcript. `CLOUD_CODE_LOG_BYTES`, else 64 MiB.
     pub log_bytes: u64,
-    /// `HOST:PORT` of the job's proxy, where its network is restricted. `CLOUD_CODE_PROXY`.
-    pub proxy: Option<String>,
+    /// The socket of the job's proxy, where its network is restricted. `CLOUD_CODE_PROXY`.
+    pub proxy: Option<PathBuf>,
     /// What tokens cost with CLIs that do not say. `CLOUD_CODE_PRICES`, a file or the table itself, else the one that comes
     /// with the program.
     pub prices: Prices,
@@ -120,7 +120,7 @@ impl AgentConfig {
                 found,
             })?,
         };
-        let proxy = take("CLOUD_CODE_PROXY");
+        let proxy = take("CLOUD_CODE_PROXY").map(PathBuf::from);
         let prices = match take("CLOUD_CODE_PRICES") {
             None => Prices::builtin()?,
             Some(path) if path.starts_with('/') => {

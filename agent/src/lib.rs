@@ -13,12 +13,14 @@
 //! | `task`, `steps/` | one task, one step |
 //! | `expressions`, `files` | `${{ }}` and the files through which steps answer |
 //! | `cli/` | the coding CLIs: how each is started and read |
+//! | `conversations/` | what outlives the run of a CLI's conversation, and going on with it |
 //! | `finish` | commit, bundle, conclusion |
 //! | `network`, `proxy/` | the way out of a job whose network is restricted: the job's side, and the proxy itself |
 
 mod agent;
 mod cli;
 mod config;
+mod conversations;
 mod environment;
 mod expressions;
 mod files;
@@ -45,11 +47,13 @@ pub use config::{AgentConfig, ConfigError};
 /// The whole program: reads the environment, builds a runtime of its own, runs, and gives the exit code.
 ///
 /// 0: a completed report was written, whatever its conclusion. 1: none could be; standard error says why. With the argument
-/// `proxy` it is the proxy of a job instead, and runs until it is killed.
+/// `proxy` it is the proxy of a job instead, with `relay` a job's end of it, and runs until it is killed.
 pub fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
-    if arguments.next().as_deref() == Some("proxy") {
-        return proxy::main(arguments);
+    match arguments.next().as_deref() {
+        Some("proxy") => return proxy::main(arguments),
+        Some("relay") => return proxy::relay_main(arguments),
+        _ => {}
     }
     match start() {
         Ok(()) => ExitCode::SUCCESS,

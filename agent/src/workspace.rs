@@ -5,7 +5,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use cloud_code_model::task::{
-    BUNDLE_FILE, FOLDER, LOG_FILE, REPORTING_FILE, TASKING_FILE, TRANSCRIPT_FILE, Tasking, TaskingError,
+    BUNDLE_FILE, EARLIER_SESSION_FILE, FOLDER, LOG_FILE, REPORTING_FILE, SESSION_FILE, TASKING_FILE,
+    TRANSCRIPT_FILE, Tasking, TaskingError,
 };
 use serde::Deserialize;
 
@@ -14,6 +15,9 @@ const MAX_TASKING: u64 = 32 * 1024 * 1024;
 
 /// Name under which a report is written before it gets its own.
 const REPORTING_TEMPORARY: &str = ".reporting.yaml.tmp";
+
+/// The same of the archive of conversations.
+const SESSION_TEMPORARY: &str = ".session.tar.gz.tmp";
 
 /// A checkout with a task folder.
 #[derive(Debug, Clone)]
@@ -62,6 +66,16 @@ impl Workspace {
         self.folder().join(TRANSCRIPT_FILE)
     }
 
+    /// The archive of conversations, and the name under which it is written before it gets its own.
+    pub(crate) fn session(&self) -> (PathBuf, PathBuf) {
+        (self.folder().join(SESSION_FILE), self.folder().join(SESSION_TEMPORARY))
+    }
+
+    /// That of an earlier attempt.
+    pub(crate) fn earlier_session(&self) -> PathBuf {
+        self.folder().join(EARLIER_SESSION_FILE)
+    }
+
     pub(crate) fn report(&self) -> PathBuf {
         self.folder().join(REPORTING_FILE)
     }
@@ -93,8 +107,17 @@ impl Workspace {
 
     /// Paths, relative to the root, that are never committed: the files of this folder that are not the repository's own.
     pub(crate) fn never_committed(&self, tasks: usize) -> Vec<String> {
-        let own =
-            [TASKING_FILE, REPORTING_FILE, REPORTING_TEMPORARY, LOG_FILE, TRANSCRIPT_FILE].map(str::to_owned);
+        let own = [
+            TASKING_FILE,
+            REPORTING_FILE,
+            REPORTING_TEMPORARY,
+            LOG_FILE,
+            TRANSCRIPT_FILE,
+            SESSION_FILE,
+            SESSION_TEMPORARY,
+            EARLIER_SESSION_FILE,
+        ]
+        .map(str::to_owned);
         let bundles = (0..tasks.max(1)).map(Workspace::bundle_name);
         own.into_iter().chain(bundles).map(|name| format!("{FOLDER}/{name}")).collect()
     }

@@ -48,7 +48,7 @@ pub use openapi::{OpenApi, OpenApiError};
 pub use record::ApiRequest;
 pub use state::{
     Access, App, CheckRun, Comment, Installation, Issue, Label, Permissions, Pull, PullView, Reaction, Repo,
-    Role, Token, User, UserKind, World,
+    Role, Token, User, UserKind, VariableScope, World,
 };
 pub use webhooks::{Delivery, Outcome, Webhook, signature};
 

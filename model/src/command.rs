@@ -8,8 +8,20 @@ pub enum Command {
         /// The rest of the comment, trimmed; may be empty and may have several lines.
         instructions: String,
     },
-    /// `/cloud-code cancel`: end this issue's running runs.
-    Cancel,
+    /// `/cloud-code run FILE.yml [NAME=VALUE …]`: start this workflow, about this issue.
+    Dispatch {
+        /// The workflow's file.
+        workflow: String,
+        /// Its inputs.
+        inputs: Vec<(String, String)>,
+        /// What follows the first line.
+        instructions: String,
+    },
+    /// `/cloud-code cancel [--force]`: end this issue's running runs.
+    Cancel {
+        /// Jobs too that say `if: always()`.
+        force: bool,
+    },
     /// `/cloud-code approve [JOB]`: let what waits at an environment pass.
     Approve {
         /// The job's key; all that wait for this person where it is left out.
@@ -49,8 +61,8 @@ pub fn parse(comment: &str) -> Option<Command> {
     let rest = rest.trim();
     let (word, tail) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
     Some(match word.to_ascii_lowercase().as_str() {
-        "run" => Command::Run { instructions: tail.trim().to_owned() },
-        "cancel" | "stop" => Command::Cancel,
+        "run" => dispatch(tail).unwrap_or_else(|| Command::Run { instructions: tail.trim().to_owned() }),
+        "cancel" | "stop" => Command::Cancel { force: tail.split_whitespace().any(|word| word == "--force") },
         "approve" => Command::Approve { job: first_word(tail) },
         "reject" => Command::Reject { job: first_word(tail) },
         "rerun" => {
@@ -58,6 +70,37 @@ pub fn parse(comment: &str) -> Option<Command> {
         }
         _ => Command::Unknown { word: word.chars().take(40).collect() },
     })
+}
+
+/// A workflow's file and its inputs, where that is what the first line has; anything else is an instruction.
+fn dispatch(tail: &str) -> Option<Command> {
+    let (line, rest) = tail.trim_start().split_once('\n').unwrap_or((tail.trim(), ""));
+    let mut words = words(line).into_iter();
+    let workflow = words.next().filter(|word| word.ends_with(".yml") || word.ends_with(".yaml"))?;
+    let inputs = words.map(|word| {
+        let (name, value) = word.split_once('=')?;
+        (!name.is_empty()).then(|| (name.to_owned(), value.to_owned()))
+    });
+    let inputs = inputs.collect::<Option<_>>()?;
+    Some(Command::Dispatch { workflow, inputs, instructions: rest.trim().to_owned() })
+}
+
+/// The words of a line. Quotes, single or double, keep spaces together.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for c in line.chars() {
+        match (c, quote) {
+            (c, Some(open)) if c == open => quote = None,
+            ('"' | '\'', None) => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (c, None) if c.is_whitespace() => words.extend(word.take()),
+            (c, _) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
 }
 
 fn first_word(text: &str) -> Option<String> {
@@ -78,7 +121,26 @@ mod tests {
         check("/cloud-code run", run(""));
         check("/cloud-code run\r\n", run(""));
         check("\n/cloud-code  RUN  use tabs\nand tests", run("use tabs\nand tests"));
-        check("/cloud-code cancel please", Some(Command::Cancel));
+        check("/cloud-code cancel please", Some(Command::Cancel { force: false }));
+        check("/cloud-code cancel --force", Some(Command::Cancel { force: true }));
+        let start = |workflow: &str, inputs: &[(&str, &str)], instructions: &str| {
+            let inputs =
+                inputs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let (workflow, instructions) = (workflow.to_owned(), instructions.to_owned());
+            Some(Command::Dispatch { workflow, inputs, instructions })
+        };
+        check("/cloud-code run deploy.yml", start("deploy.yml", &[], ""));
+        check(
+            "/cloud-code run deploy.yaml to=prod note=\"two words\" 'a b=c=d' e=\r\nand\nmore\n",
+            start(
+                "deploy.yaml",
+                &[("to", "prod"), ("note", "two words"), ("a b", "c=d"), ("e", "")],
+                "and\nmore",
+            ),
+        );
+        check("/cloud-code run deploy.yml is broken", run("deploy.yml is broken"));
+        check("/cloud-code run fix deploy.yml", run("fix deploy.yml"));
+        check("/cloud-code run \"it's", run("\"it's"));
         check("/cloud-code approve", Some(Command::Approve { job: None }));
         check("/cloud-code approve deploy now", Some(Command::Approve { job: Some("deploy".to_owned()) }));
         check("/cloud-code reject a.1", Some(Command::Reject { job: Some("a.1".to_owned()) }));

@@ -7,6 +7,11 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
+/// The name of the proxy in a job whose network is restricted: its own loopback, where the agent listens.
+pub const PROXY_HOST: &str = "cloud-code-proxy";
+/// The port.
+pub const PROXY_PORT: u16 = 3128;
+
 /// Which way out a job has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

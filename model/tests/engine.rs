@@ -42,6 +42,7 @@ fn new_run(retries: u32) -> Run {
         branch: "cloud-code/issue-7".into(),
         context: serde_json::Value::Null,
         inputs: serde_json::Value::Null,
+        vars: serde_json::Value::Null,
         timing: Timing::default(),
         plan,
     };

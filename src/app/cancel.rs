@@ -15,16 +15,16 @@ pub enum Cancelled {
     NotFound,
 }
 
-/// Cancels a run.
+/// Cancels a run: jobs that say `if: always()` go on, unless it is forced, which a run that is being cancelled may still be.
 ///
 /// # Errors
 /// When the store or the queue does not answer.
-pub async fn cancel(app: &App, id: &RunId, by: &str) -> Result<Cancelled, AppError> {
+pub async fn cancel(app: &App, id: &RunId, by: &str, force: bool) -> Result<Cancelled, AppError> {
     let Some(stored) = app.store.load(id).await? else { return Ok(Cancelled::NotFound) };
     if stored.run.is_over() {
         return Ok(Cancelled::AlreadyOver);
     }
-    update::apply(app, id, &[Input::Cancel { by: by.to_owned(), replaced_by: None, force: false }]).await?;
+    update::apply(app, id, &[Input::Cancel { by: by.to_owned(), replaced_by: None, force }]).await?;
     Ok(Cancelled::Accepted)
 }
 

@@ -162,6 +162,7 @@ async fn discard(app: &App, id: &AttemptId) -> Result<Option<Input>, AppError> {
     app.runner.remove(id).await?;
     app.artifacts.keep(id).await?;
     app.workspaces.discard(id).await?;
+    app.given.forget(id);
     Ok(None)
 }
 

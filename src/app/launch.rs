@@ -1,6 +1,6 @@
 //! Starting an attempt: workspace, task, container.
 
-use super::{App, AppError, network, tasking, update};
+use super::{App, AppError, continuation, network, tasking, update};
 use crate::ports::{
     Artifact, ArtifactError, Checkout, ContainerStatus, ForgeError, Launch, PreparedWorkspace, RemoteAccess,
     RunnerError, Scope, SecretName, SecretText, WorkspaceError,
@@ -8,6 +8,7 @@ use crate::ports::{
 use cloud_code_model::cli;
 use cloud_code_model::ids::AttemptId;
 use cloud_code_model::run::{AttemptState, Input, Job, Origin, Run};
+use std::collections::BTreeSet;
 
 /// What became of a launch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +73,7 @@ async fn clean(app: &App, run: &Run, id: &AttemptId) -> Result<(), AppError> {
     if never_launched {
         app.runner.remove(id).await?;
         app.workspaces.discard(id).await?;
+        app.given.forget(id);
     }
     Ok(())
 }
@@ -131,7 +133,12 @@ async fn start(app: &App, run: &Run, job: &Job, attempt: &AttemptId) -> Result<O
         true => Failure::Later(error),
         false => Failure::Never(error.to_string()),
     })?;
-    let tasking = tasking::write(app, run, job, attempt, &origin).await?;
+    let earlier = continuation::find(app, run, job, attempt, &origin).await.map_err(Failure::Later)?;
+    if let Some(archive) = earlier.as_ref().and_then(|earlier| earlier.archive.as_deref()) {
+        app.artifacts.write(attempt, Artifact::EarlierSession, archive).await?;
+    }
+    app.given.note(attempt, &secrets);
+    let tasking = tasking::write(app, run, job, attempt, &origin, earlier).await?;
     app.artifacts.write(attempt, Artifact::Tasking, tasking.as_bytes()).await?;
     let clis = run.clis(job, &app.settings.default_cli);
     if let Some(unknown) = clis.iter().find(|name| cli::find(name).is_none()) {
@@ -219,18 +226,26 @@ async fn way(app: &App, run: &Run, job: &Job) -> Result<Way, Failure> {
 /// What a container's environment is made of: in clear, and secret.
 pub(super) type Environment = (Vec<(String, String)>, Vec<(String, SecretText)>);
 
-/// The settings and secrets of the CLIs that a job uses: those of its environment, which it has passed, before the repository's before its
-/// owner's before the server's.
+/// The settings and secrets of the CLIs that a job uses, and the secrets that its workflow names: those of its environment, which it has
+/// passed, before the repository's before its owner's; for a CLI, before the server's.
 pub(super) async fn environment(app: &App, run: &Run, job: &Job) -> Result<Environment, AppError> {
     let mut env = vec![("CI".to_owned(), "true".to_owned()), ("CLOUD_CODE".to_owned(), "true".to_owned())];
     if let Some(prices) = app.settings.agent_env.get("CLOUD_CODE_PRICES") {
         env.push(("CLOUD_CODE_PRICES".to_owned(), prices.clone()));
     }
-    let mut secrets = Vec::new();
     let repository = run.repository.full_name();
     let environment =
         job.gate.as_ref().and_then(|gate| Scope::parse(&format!("{repository}/{}", gate.environment)));
     let scopes = [environment, Scope::parse(&repository), Scope::parse(&run.repository.owner)];
+    let named = run.named_secrets(job);
+    let mut names: BTreeSet<SecretName> =
+        named.names.iter().filter_map(|name| SecretName::parse(name)).collect();
+    if named.all {
+        for scope in scopes.iter().flatten() {
+            names.extend(app.secrets.list(scope).await?);
+        }
+    }
+    let mut own = BTreeSet::new();
     for name in run.clis(job, &app.settings.default_cli) {
         let Some(cli) = cli::find(&name) else { continue };
         for setting in cli.settings {
@@ -238,20 +253,22 @@ pub(super) async fn environment(app: &App, run: &Run, job: &Job) -> Result<Envir
                 env.push(((*setting).to_owned(), value.clone()));
             }
         }
-        for secret in cli.secrets {
-            let mut value = None;
-            for scope in scopes.iter().flatten() {
-                let Some(name) = SecretName::parse(secret) else { continue };
-                value = app.secrets.get(scope, &name).await?;
-                if value.is_some() {
-                    break;
-                }
-            }
-            let value = value.or_else(|| app.settings.agent_env.get(*secret).map(SecretText::new));
-            if let Some(value) = value {
-                secrets.push(((*secret).to_owned(), value));
+        own.extend(cli.secrets.iter().filter_map(|name| SecretName::parse(name)));
+    }
+    names.extend(own.iter().cloned());
+    let mut secrets = Vec::new();
+    for name in names {
+        let mut value = None;
+        for scope in scopes.iter().flatten() {
+            value = app.secrets.get(scope, &name).await?;
+            if value.is_some() {
+                break;
             }
         }
+        // What the server has for itself is for the CLIs alone, whatever a workflow names.
+        let settings = || app.settings.agent_env.get(name.as_str()).map(SecretText::new);
+        let value = value.or_else(|| own.contains(&name).then(settings).flatten());
+        secrets.extend(value.map(|value| (name.as_str().to_owned(), value)));
     }
     Ok((env, secrets))
 }

@@ -5,8 +5,10 @@
 //! the forge, [`sweep`] finds what a crash left behind.
 
 pub mod cancel;
+mod continuation;
 pub mod effects;
 mod error;
+mod given;
 pub mod groups;
 mod handover;
 pub mod intake;
@@ -16,14 +18,17 @@ mod prompt;
 pub mod publish;
 mod render;
 pub mod report;
+pub mod schedules;
 pub mod settings;
 pub mod sweep;
 mod tasking;
 pub mod tell;
 pub mod update;
+mod variables;
 pub mod watch;
 
 pub use error::AppError;
+pub use given::Given;
 pub use settings::Settings;
 
 use crate::ports::{Artifacts, Clock, Forge, Queue, Runner, SecretStore, Store, Workspaces};
@@ -53,6 +58,8 @@ pub struct App {
     pub worker: String,
     /// What the operator chose.
     pub settings: Settings,
+    /// Secrets of living attempts.
+    pub given: Given,
     /// Says which run was just saved, to whoever listens in this process.
     pub saved: broadcast::Sender<RunId>,
 }

@@ -1,6 +1,6 @@
 //! Putting an attempt's change on the forge.
 
-use super::{App, AppError, launch};
+use super::{App, AppError, given};
 use crate::comments;
 use crate::ports::{Artifact, ArtifactError, Change, PullSpec, RemoteAccess, WorkspaceError};
 use cloud_code_model::ids::AttemptId;
@@ -115,9 +115,7 @@ async fn push(app: &App, run: &Run, id: &AttemptId, origin: &Origin) -> Result<O
         }
         Err(error) => return Err(error.into()),
     };
-    let job = run.job(&id.job).ok_or_else(|| AppError::Bug(format!("{id} has no job")))?;
-    let secrets: Vec<_> =
-        launch::environment(app, run, job).await?.1.into_iter().map(|(_, value)| value).collect();
+    let secrets = given::secrets(app, run, id, true).await?;
     let read = app.forge.remote(&run.repository, RemoteAccess::Read).await?;
     let policy = &ChangePolicy { closes: Some(run.subject.number), ..app.settings.policy.clone() };
     let examined =

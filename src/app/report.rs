@@ -1,11 +1,11 @@
 //! Reading what an attempt reports: data from a stranger, made into what the engine and people need.
 
-use super::{App, AppError, launch, network};
+use super::{App, AppError, given, network};
 use crate::ports::{Artifact, ArtifactError};
 use cloud_code_model::ids::AttemptId;
 use cloud_code_model::mask::Masker;
-use cloud_code_model::run::{Conclusion, Input, ReportSummary, Run, StepSummary, Usage};
-use cloud_code_model::task::{self, Report};
+use cloud_code_model::run::{Conclusion, Input, ReportSummary, Run, SessionSummary, StepSummary, Usage};
+use cloud_code_model::task::{self, Report, StepReport};
 use cloud_code_model::untrusted::visible;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -19,29 +19,54 @@ const MAX_STEPS: usize = 200;
 const MAX_OUTPUT: usize = 32_000;
 const MAX_OUTPUTS: usize = 64_000;
 
-/// Reads the attempt's report as an input for the engine; `None` while there is none.
+/// What a look at an attempt's report came to.
+#[derive(Debug)]
+pub enum Reading {
+    /// There is none, or it is another attempt's.
+    Nothing,
+    /// An input for the engine.
+    Input(Box<Input>),
+    /// There is one with this number, and whether it is the last; but nothing of it may be said while the secrets that would be masked in it
+    /// are not to be had. Look again.
+    Unmasked {
+        /// The report's sequence number.
+        sequence: u64,
+        /// Whether it is the final one.
+        completed: bool,
+        /// Why they are not.
+        error: AppError,
+    },
+}
+
+/// Reads the attempt's report.
 ///
 /// # Errors
-/// When the artifacts or the secrets can't be reached.
-pub async fn read(app: &App, run: &Run, attempt: &AttemptId) -> Result<Option<Input>, AppError> {
-    let refused =
-        |reason: String| Input::ReportRefused { job: attempt.job.clone(), attempt: attempt.number, reason };
+/// When the artifacts can't be reached.
+pub async fn read(app: &App, run: &Run, attempt: &AttemptId) -> Result<Reading, AppError> {
+    let refused = |reason: String| {
+        let (job, attempt) = (attempt.job.clone(), attempt.number);
+        Reading::Input(Box::new(Input::ReportRefused { job, attempt, reason }))
+    };
     let bytes = match app.artifacts.read(attempt, Artifact::Report, MAX_REPORT).await {
-        Ok(None) => return Ok(None),
+        Ok(None) => return Ok(Reading::Nothing),
         Ok(Some(bytes)) => bytes,
         Err(ArtifactError::Unavailable(reason)) => return Err(ArtifactError::Unavailable(reason).into()),
-        Err(error) => return Ok(Some(refused(format!("the agent's report was refused: {error}")))),
+        Err(error) => return Ok(refused(format!("the agent's report was refused: {error}"))),
     };
     let report = match Report::parse(&bytes, MAX_REPORT as usize) {
         Ok(report) => report,
-        Err(error) => return Ok(Some(refused(format!("the agent's report was refused: {error}")))),
+        Err(error) => return Ok(refused(format!("the agent's report was refused: {error}"))),
     };
     if report.run != run.id.as_str() || report.job != attempt.job || report.attempt != attempt.number {
         // A stale file of another attempt says nothing about this one.
         tracing::warn!(%attempt, "a report of another attempt was ignored");
-        return Ok(None);
+        return Ok(Reading::Nothing);
     }
-    let masker = masker(app, run, attempt).await?;
+    let completed = report.status == task::Status::Completed;
+    let masker = match given::secrets(app, run, attempt, completed).await {
+        Ok(secrets) => Masker::new(secrets.iter().map(|value| value.reveal().to_owned())),
+        Err(error) => return Ok(Reading::Unmasked { sequence: report.sequence, completed, error }),
+    };
     let mut summary = summarise(&report, &masker);
     if let Some(job) = run.job(&attempt.job).filter(|_| summary.conclusion.is_some()) {
         match run.outputs(job, steps(&report)) {
@@ -49,14 +74,8 @@ pub async fn read(app: &App, run: &Run, attempt: &AttemptId) -> Result<Option<In
             Err(error) => summary.outputs_error = Some(clean(&masker, &error, MAX_MESSAGE)),
         }
     }
-    Ok(Some(Input::Reported { job: attempt.job.clone(), attempt: attempt.number, report: summary }))
-}
-
-/// Masks what was given to the attempt. The agent masks too; the container can't be relied upon for it.
-async fn masker(app: &App, run: &Run, attempt: &AttemptId) -> Result<Masker, AppError> {
-    let Some(job) = run.job(&attempt.job) else { return Ok(Masker::new([])) };
-    let (_, secrets) = launch::environment(app, run, job).await?;
-    Ok(Masker::new(secrets.into_iter().map(|(_, value)| value.reveal().to_owned())))
+    let reported = Input::Reported { job: attempt.job.clone(), attempt: attempt.number, report: summary };
+    Ok(Reading::Input(Box::new(reported)))
 }
 
 fn clean(masker: &Masker, text: &str, max: usize) -> String {
@@ -127,12 +146,34 @@ fn summarise(report: &Report, masker: &Masker) -> ReportSummary {
             .any(|task| task.changes.as_ref().is_some_and(|changes| changes.bundle.is_some())),
         salvaged: report.salvaged,
         blocked_hosts: network::blocked_hosts(&report.blocked_hosts, masker),
+        sessions: steps_of(report)
+            .filter(|step| step.session.is_some() || step.not_resumed.is_some())
+            .map(|step| session(step, masker))
+            .take(task::MAX_CONVERSATIONS)
+            .collect(),
         outputs: outputs
             .filter(|(name, _)| matches!(name.as_str(), "pr-title" | "pr-body" | "pick"))
             .map(|(name, value)| (name.clone(), clean(value, MAX_SUMMARY)))
             .collect(),
         job_outputs: BTreeMap::new(),
         outputs_error: None,
+    }
+}
+
+fn steps_of(report: &Report) -> impl Iterator<Item = &StepReport> {
+    report.tasks.iter().flat_map(|task| &task.steps)
+}
+
+/// A step's conversation. Its id and its CLI's name are used again, so that they are what they should be or empty.
+fn session(step: &StepReport, masker: &Masker) -> SessionSummary {
+    let id = step.session.as_deref().filter(|id| task::is_session_id(id) && masker.mask_str(id) == **id);
+    let cli = step.cli.as_deref().filter(|name| cloud_code_model::cli::find(name).is_some());
+    SessionSummary {
+        step: clean(masker, &step.id, 256),
+        cli: cli.unwrap_or_default().to_owned(),
+        id: id.filter(|_| cli.is_some()).unwrap_or_default().to_owned(),
+        resumed: step.resumed,
+        not_resumed: step.not_resumed.as_deref().map(|why| clean(masker, why, 300)),
     }
 }
 

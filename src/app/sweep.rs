@@ -1,6 +1,6 @@
 //! Once a minute: what time alone brings about, and what a crash left behind.
 
-use super::{App, AppError, update};
+use super::{App, AppError, schedules, update};
 use crate::ports::{Lane, StoreError, Stored};
 use cloud_code_model::ids::AttemptId;
 use cloud_code_model::run::Input;
@@ -15,6 +15,8 @@ const BATCH: usize = 500;
 pub struct Swept {
     /// Runs that were due.
     pub due: usize,
+    /// Runs that were started by the clock.
+    pub fired: usize,
     /// Orphans removed.
     pub removed: usize,
 }
@@ -26,6 +28,7 @@ pub struct Swept {
 /// When the store or the queue does not answer.
 pub async fn sweep(app: &App, marked: &mut HashSet<AttemptId>) -> Result<Swept, AppError> {
     let due = wake_due(app).await?;
+    let fired = schedules::fire_due(app).await?;
     let removed = match orphans(app, marked).await {
         Ok(removed) => removed,
         Err(error) => {
@@ -35,7 +38,7 @@ pub async fn sweep(app: &App, marked: &mut HashSet<AttemptId>) -> Result<Swept, 
         }
     };
     app.queue.prune().await?;
-    Ok(Swept { due, removed })
+    Ok(Swept { due, fired, removed })
 }
 
 /// Lets time pass for all runs that are due, and wakes whoever executes their effects.

@@ -1,7 +1,8 @@
 //! Writing an attempt's task: its steps, what their expressions see, and what its agents are told.
 
+use super::continuation::Continuation;
 use super::launch::Failure;
-use super::{App, handover, prompt, render};
+use super::{App, handover, prompt, render, variables};
 use crate::ports::{ForgeError, Issue};
 use cloud_code_model::expression::{Contexts, Value as Computed};
 use cloud_code_model::ids::AttemptId;
@@ -17,6 +18,7 @@ pub(super) async fn write(
     job: &Job,
     attempt: &AttemptId,
     origin: &Origin,
+    earlier: Option<Continuation>,
 ) -> Result<String, Failure> {
     let (issue, comments) = match run.subject.number {
         0 => (None, Vec::new()),
@@ -26,7 +28,10 @@ pub(super) async fn write(
         }
     };
     let wish = &run.context["cloud_code"];
-    let handover = handover::notes(run, job);
+    let mut handover = handover::notes(run, job);
+    if let Some(earlier) = &earlier {
+        handover.push_str(&earlier.note);
+    }
     let prompt = |task: Option<&str>, template: Option<&str>| {
         prompt::build(&prompt::Prompt {
             repository: &run.repository.full_name(),
@@ -42,12 +47,14 @@ pub(super) async fn write(
             protected: &app.settings.policy.protected,
         })
     };
-    let contexts = run.contexts(job);
+    let vars = variables::of_job(app, run, job).await?;
+    let contexts = run.contexts(job).with("vars", Computed::from(&vars));
     let place = format!("{}: jobs.{}", run.workflow.path, job.key);
     let writer = Steps { default_cli: &app.settings.default_cli, contexts: &contexts, prompt: &prompt };
     let steps = writer.steps(&run.steps(job), &place).map_err(Failure::Never)?;
     let mut context = run.context_values(job);
     context.insert("github".to_owned(), github(run, job));
+    context.insert("vars".to_owned(), vars);
     let (title, number) =
         (issue.as_ref().map_or(run.subject.title.as_str(), |issue| &issue.title), run.subject.number);
     let title = one_line(title, 72);
@@ -81,6 +88,7 @@ pub(super) async fn write(
             }),
             commit_message: Some(if number == 0 { title } else { format!("{title}\n\nFixes #{number}") }),
             restore_instructions: issue.as_ref().is_some_and(|issue| issue.is_pull),
+            earlier: earlier.map(|earlier| earlier.earlier),
         }],
     };
     tasking.to_yaml().map_err(|error| Failure::Never(error.to_string()))

@@ -1,8 +1,12 @@
 //! How the parts are, and cancelling: what the HTTP room asks of the use cases.
 
 use crate::app::cancel::{self, Acted, Cancelled};
+use crate::app::intake::{self, Dispatch, Dispatched};
 use crate::app::{App, AppError};
-use crate::http::{ActOutcome, Action, Cancel, CancelOutcome, Health, PartHealth};
+use crate::http::{
+    ActOutcome, Action, Cancel, CancelOutcome, DispatchError, DispatchOutcome, Health, PartHealth,
+    WorkflowDispatch,
+};
 use crate::ports::{Lane, StoreError};
 use async_trait::async_trait;
 use cloud_code_model::ids::RunId;
@@ -64,13 +68,24 @@ impl Cancel for AppHealth {
         }
     }
 
-    async fn cancel(&self, run: &RunId, by: &str) -> Result<CancelOutcome, StoreError> {
-        match cancel::cancel(&self.0, run, by).await {
+    async fn cancel(&self, run: &RunId, by: &str, force: bool) -> Result<CancelOutcome, StoreError> {
+        match cancel::cancel(&self.0, run, by, force).await {
             Ok(Cancelled::Accepted) => Ok(CancelOutcome::Accepted),
             Ok(Cancelled::AlreadyOver) => Ok(CancelOutcome::AlreadyOver),
             Ok(Cancelled::NotFound) => Ok(CancelOutcome::NotFound),
             Err(AppError::Store(error)) => Err(error),
             Err(other) => Err(StoreError::Unavailable(other.to_string())),
+        }
+    }
+
+    async fn dispatch(&self, wish: WorkflowDispatch) -> Result<DispatchOutcome, DispatchError> {
+        let WorkflowDispatch { owner, name, workflow, inputs, by } = wish;
+        match intake::dispatch(&self.0, &Dispatch { owner, name, workflow, inputs, by }).await {
+            Ok(Dispatched::Started(run)) => Ok(DispatchOutcome::Started(run)),
+            Ok(Dispatched::Refused(why)) => Ok(DispatchOutcome::Refused(why)),
+            Ok(Dispatched::NotFound(why)) => Ok(DispatchOutcome::NotFound(why)),
+            Err(AppError::Store(error)) => Err(error.into()),
+            Err(other) => Err(DispatchError::Other(other.to_string())),
         }
     }
 }

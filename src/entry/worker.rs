@@ -228,7 +228,13 @@ async fn sweeping(shared: Arc<Shared>, every: Duration) {
         match sweep::sweep(&shared.app, &mut marked).await {
             Ok(swept) => {
                 let elapsed_ms = started.elapsed().as_secs_f64() * 1000.0;
-                tracing::debug!(due = swept.due, removed = swept.removed, elapsed_ms, "swept");
+                tracing::debug!(
+                    due = swept.due,
+                    fired = swept.fired,
+                    removed = swept.removed,
+                    elapsed_ms,
+                    "swept"
+                );
             }
             Err(error) => tracing::error!(%error, "could not sweep"),
         }

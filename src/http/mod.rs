@@ -1,7 +1,7 @@
 //! One axum router: webhook, API, pages, health. The same under `serve` and under Lambda.
 //!
 //! It knows the ports and [`state::HttpState`], nothing behind them. It decides nothing about runs: a webhook is verified
-//! and queued, a cancel is passed on, everything else only reads.
+//! and queued, what people want of runs is passed on, everything else only reads.
 
 pub mod api;
 mod auth;
@@ -16,7 +16,8 @@ mod webhook;
 
 pub use api::openapi;
 pub use state::{
-    ActOutcome, Action, Cancel, CancelOutcome, Health, HttpParts, HttpState, PartHealth, StateError,
+    ActOutcome, Action, Cancel, CancelOutcome, DispatchError, DispatchOutcome, Health, HttpParts, HttpState,
+    PartHealth, StateError, WorkflowDispatch,
 };
 
 use crate::ports::{Clock, Queue, SecretText};

@@ -78,14 +78,54 @@ pub enum ActOutcome {
     NotFound,
 }
 
-/// Ends runs, and does what else people want of them.
+/// A wish that a workflow starts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkflowDispatch {
+    /// The repository's owner.
+    pub owner: String,
+    /// The repository's name.
+    pub name: String,
+    /// The workflow: its path, its file's name or its name.
+    pub workflow: String,
+    /// Its inputs.
+    pub inputs: serde_json::Map<String, serde_json::Value>,
+    /// Who wants it, where somebody is named.
+    pub by: Option<String>,
+}
+
+/// What became of such a wish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DispatchOutcome {
+    /// The run.
+    Started(RunId),
+    /// It can't be done; why, for people.
+    Refused(String),
+    /// There is no such repository or workflow; which, for people.
+    NotFound(String),
+}
+
+/// Why nothing became of it.
+#[derive(Debug, thiserror::Error)]
+pub enum DispatchError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Another part, or the forge; for the log.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Ends runs, starts them, and does what else people want of them.
 #[async_trait]
 pub trait Cancel: Send + Sync {
     /// Does something to a run on the wish of `by`.
     async fn act(&self, run: &RunId, action: Action, by: &str) -> Result<ActOutcome, StoreError>;
 
-    /// Records the wish of `by` to end a run.
-    async fn cancel(&self, run: &RunId, by: &str) -> Result<CancelOutcome, StoreError>;
+    /// Records the wish of `by` to end a run; forced, also those jobs of it that say `if: always()`.
+    async fn cancel(&self, run: &RunId, by: &str, force: bool) -> Result<CancelOutcome, StoreError>;
+
+    /// Starts a workflow.
+    async fn dispatch(&self, wish: WorkflowDispatch) -> Result<DispatchOutcome, DispatchError>;
 }
 
 /// The parts of an [`HttpState`].

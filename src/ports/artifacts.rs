@@ -1,7 +1,8 @@
-//! What goes between us and an attempt, and what is kept of it: task, report, bundle, log, transcript.
+//! What goes between us and an attempt, and what is kept of it: task, report, bundle, log, transcript, conversations.
 
 use async_trait::async_trait;
 use cloud_code_model::ids::AttemptId;
+use cloud_code_model::task::{EARLIER_SESSION_FILE, SESSION_FILE};
 
 /// A file of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,6 +17,10 @@ pub enum Artifact {
     Log,
     /// `transcript.jsonl`: the agent writes.
     Transcript,
+    /// `session.tar.gz`: the conversations of the coding CLIs; the agent writes.
+    Session,
+    /// `earlier-session.tar.gz`: those of an earlier attempt; we write, the agent reads.
+    EarlierSession,
     /// `container.log`: what the container printed; we write at the end.
     ContainerLog,
 }
@@ -29,6 +34,8 @@ impl Artifact {
             Self::Bundle => "changes.bundle",
             Self::Log => "log.txt",
             Self::Transcript => "transcript.jsonl",
+            Self::Session => SESSION_FILE,
+            Self::EarlierSession => EARLIER_SESSION_FILE,
             Self::ContainerLog => "container.log",
         }
     }

@@ -1,18 +1,38 @@
-//! A webhook call that was verified, as it waits in the queue.
+//! A webhook call that was verified, or an event of our own making, as it waits in the queue.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+/// Who made a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The forge, by a webhook call.
+    #[default]
+    Forge,
+    /// We ourselves. No webhook call can say so: what it brings is the payload alone.
+    Ourselves,
+}
+
+impl Source {
+    fn is_forge(&self) -> bool {
+        *self == Self::Forge
+    }
+}
+
 /// One webhook call. Its payload stays the sender's JSON text until somebody needs it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Delivery {
-    /// `X-GitHub-Delivery`.
+    /// `X-GitHub-Delivery`, or a name that is derived from what it stands for.
     pub id: String,
     /// `X-GitHub-Event`.
     pub event: String,
     /// When it came in.
     pub received_at: Timestamp,
+    /// Who made it.
+    #[serde(default, skip_serializing_if = "Source::is_forge")]
+    pub source: Source,
     /// The body.
     pub payload: Box<RawValue>,
 }

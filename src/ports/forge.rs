@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use cloud_code_model::policy::Permission;
 use cloud_code_model::run::{PullRequest, Repository};
 use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
 
 /// A repository as the forge describes it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,6 +180,21 @@ pub trait Forge: Send + Sync {
 
     /// The workflow files of the default branch: `.cloud-code/*.yml` and `*.yaml`, without our own task files, sorted.
     async fn workflows(&self, repository: &Repository) -> Result<Vec<WorkflowFile>, ForgeError>;
+
+    /// The files that a pull request changes, by their names before and after: the first 300 files, which are all that GitHub's own filters
+    /// look at.
+    async fn changed_files(&self, repository: &Repository, number: u64) -> Result<Vec<String>, ForgeError>;
+
+    /// The repository of this name, where our App reaches it.
+    async fn find(&self, owner: &str, name: &str) -> Result<Repository, ForgeError>;
+
+    /// The variables that people have set: those of the owner that the repository may see, under those of the repository; or those of one of its
+    /// environments. Believed for a minute. [`ForgeError::Forbidden`] where the App lacks the permission.
+    async fn variables(
+        &self,
+        repository: &Repository,
+        environment: Option<&str>,
+    ) -> Result<BTreeMap<String, String>, ForgeError>;
 
     /// The text of a file of the default branch, for what workflows bring in; `None` where there is no such file, or one that is too large.
     async fn file(&self, repository: &Repository, path: &str) -> Result<Option<String>, ForgeError>;

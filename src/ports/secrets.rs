@@ -75,12 +75,15 @@ impl fmt::Display for Scope {
 pub struct SecretName(String);
 
 impl SecretName {
-    /// Reads a name; `None` where it can't be one. Lower-case letters are raised, as GitHub does.
+    /// Reads a name; `None` where it can't be one. Lower-case letters are raised, as GitHub does. A job gets secrets as variables of its
+    /// environment, so that what means something else there is no name, and, as on GitHub, nothing that begins with `GITHUB_`.
     pub fn parse(text: &str) -> Option<Self> {
         let name = text.to_ascii_uppercase();
         let valid = name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_')
             && name.len() <= 100
-            && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+            && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+            && !["GITHUB_", "CLOUD_CODE", "LD_"].iter().any(|prefix| name.starts_with(prefix))
+            && !["PATH", "HOME"].contains(&name.as_str());
         valid.then_some(Self(name))
     }
 

@@ -1,5 +1,6 @@
 //! Runs and decisions, kept.
 
+use super::schedules::Schedules;
 use async_trait::async_trait;
 use cloud_code_model::ids::RunId;
 use cloud_code_model::run::{Conclusion, Group, Run, RunStatus};
@@ -153,6 +154,17 @@ pub trait Store: Send + Sync {
         group: &Group,
         version: u64,
     ) -> Result<bool, StoreError>;
+
+    /// A repository's scheduled workflows, by [`Schedules::key`], and their version; `None` where none were ever saved. Reads what was saved
+    /// last.
+    async fn schedules(&self, key: &str) -> Result<Option<(Schedules, u64)>, StoreError>;
+
+    /// Stores what was read at `version` (0: nothing was there); says whether nobody was faster. They are never removed, also when they are
+    /// empty: a version must not come back.
+    async fn save_schedules(&self, schedules: &Schedules, version: u64) -> Result<bool, StoreError>;
+
+    /// Keys of repositories whose [`Schedules::due_at`] is not after `now`, longest due first, without reading all of them.
+    async fn schedules_due(&self, now: Timestamp, limit: usize) -> Result<Vec<String>, StoreError>;
 
     /// Runs on one issue or pull request that are not over, oldest first (by creation, then id).
     async fn active_on(&self, repository: &str, subject: u64) -> Result<Vec<RunId>, StoreError>;

@@ -1,5 +1,8 @@
 //! Use cases at awkward moments, on the adapters in memory.
 
+mod schedules;
+mod secrets;
+
 use async_trait::async_trait;
 use cloud_code::adapters::memory::{
     ManualClock, MemoryArtifacts, MemoryQueue, MemoryRunner, MemorySecrets, MemoryStore,
@@ -9,7 +12,7 @@ use cloud_code::app::launch::{Launched, launch};
 use cloud_code::app::{App, Settings, cancel, intake, sweep};
 use cloud_code::ports::{
     Change, Checkout, Clock, Decision, Delivery, Issue, Page, PreparedWorkspace, Remote, RunFilter,
-    RunSummary, Saved, SecretText, Store, StoreError, Stored, WorkspaceError, Workspaces,
+    RunSummary, Saved, Schedules, SecretText, Store, StoreError, Stored, WorkspaceError, Workspaces,
 };
 use cloud_code_model::ids::{AttemptId, RunId};
 use cloud_code_model::policy::ChangePolicy;
@@ -122,6 +125,15 @@ impl Store for Fragile {
     ) -> Result<bool, StoreError> {
         self.inner.save_group(repository, name, group, version).await
     }
+    async fn schedules(&self, key: &str) -> Result<Option<(Schedules, u64)>, StoreError> {
+        self.inner.schedules(key).await
+    }
+    async fn save_schedules(&self, schedules: &Schedules, version: u64) -> Result<bool, StoreError> {
+        self.inner.save_schedules(schedules, version).await
+    }
+    async fn schedules_due(&self, now: Timestamp, limit: usize) -> Result<Vec<String>, StoreError> {
+        self.inner.schedules_due(now, limit).await
+    }
     async fn active_on(&self, repository: &str, subject: u64) -> Result<Vec<RunId>, StoreError> {
         self.inner.active_on(repository, subject).await
     }
@@ -146,6 +158,11 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::of(Path::new("/nowhere"))
+    }
+
+    /// A world whose repository is this folder.
+    fn of(folder: &Path) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_second(1_800_000_000).unwrap()));
         let (store, runner, workspaces) =
             (Arc::<Fragile>::default(), Arc::<MemoryRunner>::default(), Arc::<Names>::default());
@@ -167,11 +184,12 @@ impl World {
             runner: Arc::clone(&runner) as _,
             artifacts: Arc::new(MemoryArtifacts::default()),
             workspaces: Arc::clone(&workspaces) as _,
-            forge: Arc::new(FolderForge::new(Path::new("/nowhere"), "main", issue)),
+            forge: Arc::new(FolderForge::new(folder, "main", issue)),
             secrets: Arc::new(MemorySecrets::new()),
             clock: Arc::clone(&clock) as _,
             worker: "w".to_owned(),
             settings: Settings::default(),
+            given: cloud_code::app::Given::default(),
             saved: tokio::sync::broadcast::channel(16).0,
         };
         Self { app, store, runner, workspaces, clock }
@@ -198,6 +216,7 @@ impl World {
             concurrency: None,
             branch: "cloud-code/issue-7".into(),
             context: serde_json::json!({}),
+            vars: serde_json::Value::Null,
             timing: Timing::default(),
             inputs: serde_json::Value::Null,
             plan: workflow::implement().plan,
@@ -246,7 +265,7 @@ async fn what_a_launch_that_was_torn_off_left_behind_is_removed() {
     let attempt = run.attempt_id("implement", 1);
     // A checkout was made, then the server was killed, and the run was cancelled before the launch was tried again.
     world.workspaces.made.lock().unwrap().push(attempt.clone());
-    cancel::cancel(&world.app, &run.id, "ann").await.unwrap();
+    cancel::cancel(&world.app, &run.id, "ann", false).await.unwrap();
     assert_eq!(launch(&world.app, &attempt, 2).await.unwrap(), Launched::NotNeeded);
     assert!(world.workspaces.made.lock().unwrap().is_empty());
 }

@@ -5,16 +5,21 @@
 //! It has no session ids; a conversation is a history file under the id that we give it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cloud_code_model::task::{PricedBy, Usage};
 use serde_json::Value;
 
 use super::fault::{self, number, text};
-use super::{Cli, End, Event, Failure, FailureKind, Launch, Partial, Reader, Session, Turn, tell_exit};
+use super::{
+    Cli, End, Event, Failure, FailureKind, Launch, Partial, Reader, Session, Store, Turn, tell_exit,
+};
 use crate::environment::Variables;
 
 pub(super) struct Aider;
+
+/// Where its conversations lie, below the home.
+const HISTORIES: &str = ".cloud-code/aider";
 
 /// Where one conversation and one start have their files.
 struct Files {
@@ -30,7 +35,7 @@ impl Files {
         let id: String =
             id.chars().map(|part| if part.is_ascii_alphanumeric() { part } else { '-' }).collect();
         Files {
-            history: turn.home.join(".cloud-code/aider").join(format!("{id}.md")),
+            history: turn.home.join(HISTORIES).join(format!("{id}.md")),
             inputs: turn.folder().join("aider-inputs.txt"),
             log: turn.folder().join("aider-log.jsonl"),
         }
@@ -106,6 +111,12 @@ impl Cli for Aider {
 
     fn install_hint(&self) -> &'static str {
         "install it with `pip install aider-chat`, or use the aider agent image"
+    }
+
+    fn store(&self, home: &Path, _: &Variables) -> Option<Store> {
+        let is_part =
+            |path: &[&str], id: &str| matches!(path, [file] if file.strip_suffix(".md") == Some(id));
+        Some(Store { root: home.join(HISTORIES), is_part, exchange: None })
     }
 }
 

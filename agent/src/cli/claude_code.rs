@@ -2,7 +2,7 @@
 //!
 //! Flags, records and error shapes were taken from runs of version 2.1.197 against a scripted server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cloud_code_model::task::{PricedBy, Usage};
 use serde::Deserialize;
@@ -10,7 +10,9 @@ use serde_json::Value;
 
 use super::claude_spent::{self, ModelTokens, Spent};
 use super::fault::{self, in_short};
-use super::{Cli, End, Event, Failure, FailureKind, Launch, Partial, Reader, Session, Turn, tell_exit};
+use super::{
+    Cli, End, Event, Failure, FailureKind, Launch, Partial, Reader, Session, Store, Turn, tell_exit,
+};
 use crate::environment::Variables;
 use crate::journal::shorten;
 
@@ -39,7 +41,7 @@ impl Cli for ClaudeCode {
         }
         args.extend(turn.step.args.iter().cloned());
         let mut env: Variables = [
-            ("CLAUDE_CONFIG_DIR", config_dir(turn).display().to_string()),
+            ("CLAUDE_CONFIG_DIR", config_dir(turn.home, turn.variables).display().to_string()),
             ("DISABLE_TELEMETRY", "1".to_owned()),
             ("DISABLE_ERROR_REPORTING", "1".to_owned()),
             ("DISABLE_AUTOUPDATER", "1".to_owned()),
@@ -58,7 +60,7 @@ impl Cli for ClaudeCode {
     fn reader(&self, turn: &Turn<'_>) -> Box<dyn Reader> {
         let before = match turn.session {
             Session::New(_) => Spent::default(),
-            Session::Resume(id) => claude_spent::before(&config_dir(turn), id),
+            Session::Resume(id) => claude_spent::before(&config_dir(turn.home, turn.variables), id),
         };
         Box::new(ClaudeReader { before, ..ClaudeReader::default() })
     }
@@ -66,11 +68,19 @@ impl Cli for ClaudeCode {
     fn install_hint(&self) -> &'static str {
         "install it with `npm install -g @anthropic-ai/claude-code`, or use the claude-code agent image"
     }
+
+    fn store(&self, home: &Path, variables: &Variables) -> Option<Store> {
+        Some(Store {
+            root: config_dir(home, variables),
+            is_part: |path, id| matches!(path, ["projects", _, file] if file.strip_suffix(".jsonl") == Some(id)),
+            exchange: None,
+        })
+    }
 }
 
 /// Where it keeps its settings and conversations.
-fn config_dir(turn: &Turn<'_>) -> PathBuf {
-    turn.variable("CLAUDE_CONFIG_DIR").map_or_else(|| turn.home.join(".claude"), PathBuf::from)
+fn config_dir(home: &Path, variables: &Variables) -> PathBuf {
+    super::set(variables, "CLAUDE_CONFIG_DIR").map_or_else(|| home.join(".claude"), PathBuf::from)
 }
 
 #[derive(Default)]

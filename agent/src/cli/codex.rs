@@ -12,7 +12,9 @@ use cloud_code_model::task::{PricedBy, Usage};
 use serde_json::Value;
 
 use super::fault::{self, Spoken, number, text};
-use super::{Cli, End, Event, Failure, FailureKind, Launch, Partial, Reader, Session, Turn, tell_exit};
+use super::{
+    Cli, End, Event, Failure, FailureKind, Launch, Partial, Reader, Session, Store, Turn, tell_exit,
+};
 use crate::environment::Variables;
 
 pub(super) struct Codex;
@@ -53,7 +55,7 @@ impl Cli for Codex {
     }
 
     fn reader(&self, turn: &Turn<'_>) -> Box<dyn Reader> {
-        let home = turn.variable("CODEX_HOME").map_or_else(|| turn.home.join(".codex"), PathBuf::from);
+        let home = codex_home(turn.home, turn.variables);
         let before = match turn.session {
             Session::New(_) => Tokens::default(),
             Session::Resume(id) => recorded(&home, id).unwrap_or_default(),
@@ -64,6 +66,21 @@ impl Cli for Codex {
     fn install_hint(&self) -> &'static str {
         "install it with `npm install -g @openai/codex`, or use the codex agent image"
     }
+
+    fn store(&self, home: &Path, variables: &Variables) -> Option<Store> {
+        let is_part = |path: &[&str], id: &str| {
+            let ours = |file: &str| {
+                file.strip_suffix(".jsonl").is_some_and(|name| name.ends_with(&format!("-{id}")))
+            };
+            matches!(path, ["sessions", _, _, _, file] if ours(file))
+        };
+        Some(Store { root: codex_home(home, variables), is_part, exchange: None })
+    }
+}
+
+/// Where it keeps its settings and conversations.
+fn codex_home(home: &Path, variables: &Variables) -> PathBuf {
+    super::set(variables, "CODEX_HOME").map_or_else(|| home.join(".codex"), PathBuf::from)
 }
 
 #[derive(Default)]

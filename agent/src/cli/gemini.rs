@@ -2,14 +2,21 @@
 //!
 //! Flags, records and error shapes were taken from runs of version 0.61.0 against a scripted server.
 
+use std::path::Path;
+
 use cloud_code_model::task::{PricedBy, Usage};
 use serde_json::{Value, json};
 
 use super::fault::{self, Spoken, number, text};
-use super::{Cli, End, Event, Failure, FailureKind, Launch, Partial, Reader, Session, Turn, tell_exit};
+use super::{
+    Cli, End, Event, Failure, FailureKind, Launch, Partial, Reader, Session, Store, Turn, tell_exit,
+};
 use crate::environment::Variables;
 
 pub(super) struct Gemini;
+
+/// A home of its own, below the home.
+const HOME: &str = ".cloud-code/gemini";
 
 impl Cli for Gemini {
     fn launch(&self, turn: &Turn<'_>) -> Result<Launch, String> {
@@ -38,7 +45,7 @@ impl Cli for Gemini {
         if let Some(turns) = turn.step.max_turns {
             settings["model"] = json!({ "maxSessionTurns": turns });
         }
-        let home = turn.home.join(".cloud-code/gemini");
+        let home = turn.home.join(HOME);
         let env = Variables::from([
             ("GEMINI_CLI_HOME".to_owned(), home.display().to_string()),
             // Otherwise it complains of each start's terminal.
@@ -61,6 +68,19 @@ impl Cli for Gemini {
 
     fn install_hint(&self) -> &'static str {
         "install it with `npm install -g @google/gemini-cli`, or use the gemini agent image"
+    }
+
+    /// `.gemini/tmp/PROJECT/chats/session-TIME-ID.jsonl`, with the first eight characters of the id.
+    fn store(&self, home: &Path, _: &Variables) -> Option<Store> {
+        let is_part = |path: &[&str], id: &str| {
+            let short = id.get(..8).unwrap_or(id);
+            let ours = |file: &str| {
+                file.starts_with("session-")
+                    && file.strip_suffix(".jsonl").is_some_and(|name| name.ends_with(&format!("-{short}")))
+            };
+            matches!(path, [".gemini", "tmp", _, "chats", file] if ours(file))
+        };
+        Some(Store { root: home.join(HOME), is_part, exchange: None })
     }
 }
 

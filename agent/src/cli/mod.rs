@@ -29,6 +29,34 @@ pub(crate) trait Cli {
 
     /// How the program is had, for the message when it is not there.
     fn install_hint(&self) -> &'static str;
+
+    /// Where its conversations lie, for a step with this home and these variables; `None` where none can be carried elsewhere.
+    fn store(&self, _home: &Path, _variables: &Variables) -> Option<Store> {
+        None
+    }
+}
+
+/// Where a CLI keeps its conversations.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    /// Its own folder.
+    pub(crate) root: PathBuf,
+    /// Is the file at this path below the folder, component by component, what the conversation with this id needs to be gone on
+    /// with?
+    pub(crate) is_part: fn(path: &[&str], id: &str) -> bool,
+    /// Where it keeps them in a database: how one gets out of it, into the file `ID.json` of the folder, and back.
+    pub(crate) exchange: Option<Exchange>,
+}
+
+/// A CLI's own programs for its database.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Exchange {
+    pub(crate) program: &'static str,
+    /// Prints the conversation with this id.
+    pub(crate) take_out: fn(id: &str) -> Vec<String>,
+    /// Takes in the one of this file.
+    pub(crate) put_back: fn(file: &str) -> Vec<String>,
+    pub(crate) env: &'static [(&'static str, &'static str)],
 }
 
 /// Reads what one process of a CLI says.
@@ -60,13 +88,18 @@ pub(crate) struct Turn<'a> {
 impl Turn<'_> {
     /// A variable of its environment that is not empty.
     fn variable(&self, name: &str) -> Option<&str> {
-        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        set(self.variables, name)
     }
 
     /// A folder for files of this step alone.
     fn folder(&self) -> &Path {
         self.prompt_file.parent().unwrap_or(self.home)
     }
+}
+
+/// A variable that is not empty.
+fn set<'a>(variables: &'a Variables, name: &str) -> Option<&'a str> {
+    variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
 }
 
 /// Which conversation a CLI is to have.

@@ -3,14 +3,25 @@
 //!
 //! Flags, records and error shapes were taken from runs of version 1.18.33 against a scripted server.
 
+use std::path::Path;
+
 use cloud_code_model::task::{PricedBy, Usage};
 use serde_json::{Map, Value, json};
 
 use super::fault::{self, number, text};
-use super::{Cli, End, Event, Failure, FailureKind, Launch, Partial, Reader, Session, Turn, tell_exit};
+use super::{
+    Cli, End, Event, Exchange, Failure, FailureKind, Launch, Partial, Reader, Session, Store, Turn, tell_exit,
+};
 use crate::environment::Variables;
 
 pub(super) struct OpenCode;
+
+/// So that it fetches nothing by itself.
+const QUIET: &[(&str, &str)] = &[
+    ("OPENCODE_DISABLE_AUTOUPDATE", "1"),
+    ("OPENCODE_DISABLE_LSP_DOWNLOAD", "1"),
+    ("OPENCODE_DISABLE_MODELS_FETCH", "1"),
+];
 
 impl Cli for OpenCode {
     fn launch(&self, turn: &Turn<'_>) -> Result<Launch, String> {
@@ -39,15 +50,9 @@ impl Cli for OpenCode {
             // A title would cost a request that no record tells of.
             "agent": { "title": { "disable": true } },
         });
-        let env: Variables = [
-            ("OPENCODE_CONFIG_CONTENT", config.to_string()),
-            ("OPENCODE_DISABLE_AUTOUPDATE", "1".to_owned()),
-            ("OPENCODE_DISABLE_LSP_DOWNLOAD", "1".to_owned()),
-            ("OPENCODE_DISABLE_MODELS_FETCH", "1".to_owned()),
-        ]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect();
+        let quiet = QUIET.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let mut env: Variables = quiet.collect();
+        env.insert("OPENCODE_CONFIG_CONTENT".to_owned(), config.to_string());
         Ok(Launch { args, env, prompt_on_stdin: true, ..Launch::of("opencode") })
     }
 
@@ -57,6 +62,21 @@ impl Cli for OpenCode {
 
     fn install_hint(&self) -> &'static str {
         "install it with `npm install -g opencode-ai`, or use the opencode agent image"
+    }
+
+    /// It keeps them in SQLite: too tangled to be carried, or masked, as files.
+    fn store(&self, home: &Path, _: &Variables) -> Option<Store> {
+        let exchange = Exchange {
+            program: "opencode",
+            take_out: |id| ["export", id].map(str::to_owned).into(),
+            put_back: |file| ["import", file].map(str::to_owned).into(),
+            env: QUIET,
+        };
+        Some(Store {
+            root: home.join(".cloud-code/opencode"),
+            is_part: |path, id| matches!(path, [file] if file.strip_suffix(".json") == Some(id)),
+            exchange: Some(exchange),
+        })
     }
 }
 

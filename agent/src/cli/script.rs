@@ -1,16 +1,25 @@
 //! `cli: script`: any command line. It finds the prompt in the file that `CLOUD_CODE_PROMPT_FILE` names.
 //!
+//! `CLOUD_CODE_SESSION_DIR` names a folder for its conversation: when it says its session, what it leaves there is there again when
+//! the conversation is gone on with.
+//!
 //! It may say more on standard output, one JSON object a line: `{"type":"message","text":…}`, `{"type":"summary","text":…}`,
 //! `{"type":"session","id":…}`, `{"type":"question","text":…}`, `{"type":"tool","name":…,"input":…}` and
 //! `{"type":"usage","input_tokens":…,"cached_input_tokens":…,"output_tokens":…,"cost_usd":…,"turns":…}` (all so far).
 //! Any other line is a message, and the last one is the summary unless one was given. Exit code 0 is success.
 
-use cloud_code_model::task::{PricedBy, Usage};
+use std::path::Path;
+
+use cloud_code_model::task::{PricedBy, Usage, is_session_id};
 use serde::Deserialize;
 
-use super::{Cli, End, Event, Failure, Launch, Partial, Reader, Session, Turn, tell_exit};
+use super::{Cli, End, Event, Failure, Launch, Partial, Reader, Session, Store, Turn, tell_exit};
+use crate::environment::Variables;
 
 pub(super) struct Script;
+
+/// Where conversations lie, below the home.
+const CONVERSATIONS: &str = ".cloud-code/script";
 
 impl Cli for Script {
     fn launch(&self, turn: &Turn<'_>) -> Result<Launch, String> {
@@ -25,6 +34,13 @@ impl Cli for Script {
             ("CLOUD_CODE_PROMPT_FILE".to_owned(), turn.prompt_file.display().to_string()),
             ("CLOUD_CODE_SESSION".to_owned(), session.clone()),
         ]);
+        let mut files = Vec::new();
+        if is_session_id(session) {
+            let folder = turn.home.join(CONVERSATIONS).join(session);
+            env.insert("CLOUD_CODE_SESSION_DIR".to_owned(), folder.display().to_string());
+            // A file of its own, so that the folder is there.
+            files.push((folder.join(".session"), session.clone()));
+        }
         if let Some(model) = &turn.step.model {
             env.insert("CLOUD_CODE_MODEL".to_owned(), model.clone());
         }
@@ -34,7 +50,7 @@ impl Cli for Script {
         if let Some(budget) = turn.budget_usd {
             env.insert("CLOUD_CODE_BUDGET_USD".to_owned(), budget.to_string());
         }
-        Ok(Launch { args, env, keeps_turn_limit: true, ..Launch::of("sh") })
+        Ok(Launch { args, env, files, keeps_turn_limit: true, ..Launch::of("sh") })
     }
 
     fn reader(&self, _: &Turn<'_>) -> Box<dyn Reader> {
@@ -43,6 +59,14 @@ impl Cli for Script {
 
     fn install_hint(&self) -> &'static str {
         "the image needs a `sh`"
+    }
+
+    fn store(&self, home: &Path, _: &Variables) -> Option<Store> {
+        Some(Store {
+            root: home.join(CONVERSATIONS),
+            is_part: |path, id| path.len() > 1 && path[0] == id,
+            exchange: None,
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use cloud_code_model::network::{AllowList, Verdict};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -46,7 +46,7 @@ struct Proxy {
 }
 
 /// Serves for ever.
-pub(super) async fn serve(listener: TcpListener, allow: AllowList, limits: Limits) -> Infallible {
+pub(super) async fn serve(listener: UnixListener, allow: AllowList, limits: Limits) -> Infallible {
     let proxy = Rc::new(Proxy { limits, allow, blocked: RefCell::default() });
     let places = Arc::new(Semaphore::new(limits.connections));
     let accept = async {
@@ -70,8 +70,7 @@ pub(super) async fn serve(listener: TcpListener, allow: AllowList, limits: Limit
 }
 
 impl Proxy {
-    async fn handle(&self, mut client: TcpStream) -> io::Result<()> {
-        client.set_nodelay(true)?;
+    async fn handle(&self, mut client: UnixStream) -> io::Result<()> {
         let (ask, rest) = match timeout(self.limits.head, read_head(&mut client)).await {
             Err(_) => return Ok(()),
             Ok(Err(error)) => return Err(error),
@@ -97,7 +96,7 @@ impl Proxy {
         }
     }
 
-    async fn own(&self, client: &mut TcpStream, path: &str) -> io::Result<()> {
+    async fn own(&self, client: &mut UnixStream, path: &str) -> io::Result<()> {
         if path == BLOCKED_PATH {
             let text = self.blocked.borrow().text();
             return answer(client, 200, &text).await;
@@ -111,7 +110,7 @@ impl Proxy {
     }
 
     /// The connection, or an answer that says why there is none.
-    async fn connect(&self, client: &mut TcpStream, host: &str, port: u16) -> io::Result<Option<TcpStream>> {
+    async fn connect(&self, client: &mut UnixStream, host: &str, port: u16) -> io::Result<Option<TcpStream>> {
         let verdict = self.allow.verdict(host, port);
         if verdict == Verdict::Refused {
             self.note(host, port);
@@ -151,7 +150,7 @@ impl Proxy {
 }
 
 /// The head, and what came with it of the bytes behind it.
-async fn read_head(client: &mut TcpStream) -> io::Result<Result<(Ask, Vec<u8>), Refusal>> {
+async fn read_head(client: &mut UnixStream) -> io::Result<Result<(Ask, Vec<u8>), Refusal>> {
     let mut bytes = Vec::with_capacity(2048);
     loop {
         if client.read_buf(&mut bytes).await? == 0 {
@@ -166,7 +165,7 @@ async fn read_head(client: &mut TcpStream) -> io::Result<Result<(Ask, Vec<u8>), 
     }
 }
 
-async fn answer(client: &mut TcpStream, status: u16, text: &str) -> io::Result<()> {
+async fn answer(client: &mut UnixStream, status: u16, text: &str) -> io::Result<()> {
     let name = match status {
         200 => "OK",
         400 => "Bad Request",
@@ -190,7 +189,7 @@ async fn answer(client: &mut TcpStream, status: u16, text: &str) -> io::Result<(
 }
 
 /// Copies both ways until both sides have ended, one of them fails, or nothing has moved for too long.
-async fn relay(client: TcpStream, there: TcpStream, idle: Duration) {
+async fn relay(client: UnixStream, there: TcpStream, idle: Duration) {
     let life = Life { moved: Cell::new(Instant::now()), patience: Cell::new(idle) };
     let (client_read, client_write) = client.into_split();
     let (there_read, there_write) = there.into_split();

@@ -4,6 +4,7 @@
 
 use super::*;
 use std::net::SocketAddr;
+use tokio::net::TcpListener;
 
 const PLENTY: Limits =
     Limits { connections: 10, head: Duration::from_secs(20), idle: Duration::from_secs(20) };
@@ -28,12 +29,13 @@ async fn host() -> SocketAddr {
 
 /// What the proxy answers to these requests, one after the other, each on a connection of its own.
 async fn ask(allow: AllowList, requests: Vec<String>) -> Vec<String> {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let proxy = listener.local_addr().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let proxy = dir.path().join("proxy");
+    let listener = UnixListener::bind(&proxy).unwrap();
     let asking = async {
         let mut answers = Vec::new();
         for request in requests {
-            let mut stream = TcpStream::connect(proxy).await.unwrap();
+            let mut stream = UnixStream::connect(&proxy).await.unwrap();
             stream.write_all(request.as_bytes()).await.unwrap();
             let mut answer = Vec::new();
             timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await.unwrap().unwrap();
@@ -110,13 +112,14 @@ async fn a_host_that_is_gone_is_told() {
 #[tokio::test]
 async fn one_connection_too_many_waits_and_a_silent_one_ends() {
     let host = host().await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let proxy = listener.local_addr().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let proxy = dir.path().join("proxy");
+    let listener = UnixListener::bind(&proxy).unwrap();
     let short = Duration::from_millis(300);
     let asking = async {
         // It says nothing, and holds the only place until its time is over.
-        let mut silent = TcpStream::connect(proxy).await.unwrap();
-        let mut second = TcpStream::connect(proxy).await.unwrap();
+        let mut silent = UnixStream::connect(&proxy).await.unwrap();
+        let mut second = UnixStream::connect(&proxy).await.unwrap();
         second.write_all(format!("CONNECT {host} HTTP/1.1\r\n\r\n").as_bytes()).await.unwrap();
         let begun = Instant::now();
         let mut answer = [0; 12];
@@ -146,10 +149,11 @@ async fn what_goes_through_takes_no_memory() {
         let (mut from, mut to) = stream.into_split();
         tokio::io::copy(&mut from, &mut to).await.unwrap();
     });
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let proxy = listener.local_addr().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let proxy = dir.path().join("proxy");
+    let listener = UnixListener::bind(&proxy).unwrap();
     let asking = async {
-        let mut stream = TcpStream::connect(proxy).await.unwrap();
+        let mut stream = UnixStream::connect(&proxy).await.unwrap();
         stream.write_all(format!("CONNECT {host} HTTP/1.1\r\n\r\n").as_bytes()).await.unwrap();
         let mut answer = [0; 39];
         stream.read_exact(&mut answer).await.unwrap();

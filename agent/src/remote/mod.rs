@@ -3,7 +3,7 @@
 //! At the start the agent fetches its grant by the one name that it was started with, with the task role's credentials, which
 //! can do nothing else; removes it there; checks the repository out; and puts `tasking.yaml` where it looks for it.
 //! Then it works as it does anywhere, while [`sync`] carries its files to their links and looks for a newer grant before the
-//! links end. At the end the bundle, the log and the transcript go before the closing report, so that who sees the report finds
+//! links end. At the end the bundle, the conversations, the log and the transcript go before the closing report, so that who sees the report finds
 //! them.
 //!
 //! Nothing of this reaches a step: grant, token and role stay in this process's memory, which is closed to its children.
@@ -17,7 +17,7 @@ mod sync;
 use std::path::Path;
 
 use cloud_code_model::mask::Masker;
-use cloud_code_model::task::{Conclusion, FOLDER, Grant, TASKING_FILE};
+use cloud_code_model::task::{Conclusion, EARLIER_SESSION_FILE, FOLDER, Grant, TASKING_FILE};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use crate::agent::{self, AgentError};
@@ -114,9 +114,13 @@ async fn prepare(config: &AgentConfig, grant: &Grant, sync: &Sync) -> Result<(),
             .map_err(|error| format!("The repository could not be checked out: {error}"))?;
     }
     let tasking = sync.tasking().await.map_err(|error| format!("The task could not be fetched: {error}"))?;
+    let earlier = sync.earlier_session().await;
     let folder = config.workspace.join(FOLDER);
     let write = |path: &Path| {
         std::fs::create_dir_all(path)?;
+        if let Some(earlier) = &earlier {
+            std::fs::write(path.join(EARLIER_SESSION_FILE), earlier)?;
+        }
         std::fs::write(path.join(TASKING_FILE), &tasking)
     };
     write(&folder).map_err(|error| format!("{}: {error}", folder.display()))

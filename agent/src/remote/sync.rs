@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use cloud_code_model::task::{
-    BUNDLE_FILE, Grant, LOG_FILE, REPORTING_FILE, Report, Status, TASKING_FILE, TRANSCRIPT_FILE, Tasking,
+    BUNDLE_FILE, EARLIER_SESSION_FILE, Grant, LOG_FILE, REPORTING_FILE, Report, SESSION_FILE, Status,
+    TASKING_FILE, TRANSCRIPT_FILE, Tasking,
 };
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
@@ -70,6 +71,17 @@ impl Sync {
         Ok(bytes)
     }
 
+    /// Fetches the conversations of an earlier attempt, where the tasking says that there are any. Without them new ones are begun.
+    pub(super) async fn earlier_session(&self) -> Option<Vec<u8>> {
+        let tasking = Tasking::parse(&self.carried.borrow().tasking).ok()?;
+        let wanted = tasking
+            .tasks
+            .iter()
+            .any(|task| task.earlier.as_ref().is_some_and(|earlier| earlier.lost.is_none()));
+        let link = self.link(|grant| grant.get.get(EARLIER_SESSION_FILE).cloned()).filter(|_| wanted)?;
+        http::patiently(|| Ok(http::get(link.clone(), Vec::new()))).await.ok()
+    }
+
     /// Run, job and attempt: by the tasking where there is one, else by the attempt's name.
     pub(super) fn identity(&self) -> (String, String, u32) {
         if let Ok(tasking) = Tasking::parse(&self.carried.borrow().tasking) {
@@ -98,7 +110,7 @@ impl Sync {
     /// Carries everything, the closing report last.
     pub(super) async fn finish(&self) -> Result<(), String> {
         let mut trouble = None;
-        for name in [BUNDLE_FILE, LOG_FILE, TRANSCRIPT_FILE] {
+        for name in [BUNDLE_FILE, SESSION_FILE, LOG_FILE, TRANSCRIPT_FILE] {
             match self.read(name) {
                 Ok(Some(bytes)) => trouble = self.put_patiently(name, bytes).await.err().or(trouble),
                 Ok(None) => {}

@@ -12,6 +12,7 @@ use tokio::time::{Duration, Instant};
 use super::run::exit_code;
 use super::{Settings, StepResult, report};
 use crate::cli::{self, Cli, End, Failure, FailureKind, Launch, Reader, Session, Turn};
+use crate::conversations;
 use crate::environment::{Variables, find_program};
 use crate::process::{self, Cause, Ended, Limits};
 use crate::steps::sink::AgentSink;
@@ -32,6 +33,7 @@ pub(super) async fn run(state: &mut TaskState<'_>, settings: &Settings, step: &A
         Err(error) => return StepResult::failure(error),
     };
     let mut series = Series { cli, variables, step, settings, spent: Spent::default() };
+    let mut going_on = false;
     let mut session = match step.session.as_deref() {
         Some("new") => new_session(),
         Some(id) => Session::Resume(id.to_owned()),
@@ -40,8 +42,23 @@ pub(super) async fn run(state: &mut TaskState<'_>, settings: &Settings, step: &A
             let last = state.agent.sessions.borrow().get(&step.cli).cloned();
             last.map_or_else(new_session, Session::Resume)
         }
-        None => new_session(),
+        None => match conversations::earlier(state, settings.number, &step.cli, cli, &series.variables).await
+        {
+            Some(Ok(id)) => {
+                going_on = true;
+                Session::Resume(id)
+            }
+            Some(Err(why)) => {
+                conversations::not_resumed(state, settings.number, why);
+                new_session()
+            }
+            None => new_session(),
+        },
     };
+    report(state, settings.number, |report| {
+        report.cli = Some(step.cli.clone());
+        report.resumed = going_on;
+    });
     let mut prompt = step.prompt.as_str();
     let mut retries = state.agent.config.retries.clone().into_iter();
     loop {
@@ -66,6 +83,10 @@ pub(super) async fn run(state: &mut TaskState<'_>, settings: &Settings, step: &A
             // A start that broke off early may have left no session either. A new one can't be lost, so that this ends.
             FailureKind::SessionLost if resumed => {
                 state.agent.journal.say("##[warning]the earlier session is not here: a new one is begun");
+                if std::mem::take(&mut going_on) {
+                    let why = format!("{} does not take it up again", step.cli);
+                    conversations::not_resumed(state, settings.number, why);
+                }
                 session = new_session();
                 prompt = step.prompt.as_str();
                 continue;
@@ -308,6 +329,8 @@ impl Series<'_> {
         }
         if let Some(session) = &session {
             state.agent.sessions.borrow_mut().insert(self.step.cli.clone(), session.clone());
+            let cli = (self.step.cli.as_str(), self.cli);
+            state.agent.conversations.note(state, self.settings.number, cli, session, &self.variables);
             result.outputs.insert("session".to_owned(), session.clone());
         }
         report(state, self.settings.number, |step| step.usage = usage);

@@ -1,6 +1,6 @@
 //! Reads a coding CLI's output while it runs: into log, transcript and report.
 
-use cloud_code_model::task::{AgentStep, Usage};
+use cloud_code_model::task::{AgentStep, Usage, is_session_id};
 
 use crate::agent::Agent;
 use crate::cli::{Event, Reader};
@@ -17,9 +17,6 @@ const MAX_ERRORS: usize = 2 * 1024;
 
 /// Most bytes of what a tool answered that go into the log.
 const MAX_RESULT: usize = 2 * 1024;
-
-/// Most bytes of a session's id.
-const MAX_SESSION: usize = 200;
 
 pub(super) struct AgentSink<'a> {
     agent: &'a Agent,
@@ -96,8 +93,7 @@ impl<'a> AgentSink<'a> {
         let journal = &self.agent.journal;
         match event {
             Event::Session(id) => {
-                let plain = id.len() <= MAX_SESSION && !id.chars().any(char::is_control);
-                if plain && self.session.as_deref() != Some(id.as_str()) {
+                if is_session_id(&id) && self.session.as_deref() != Some(id.as_str()) {
                     self.note(|step| step.session = Some(id.clone()));
                     self.session = Some(id);
                 }

@@ -2,12 +2,12 @@
 //! (scripts/build-agents.sh) and sets `CLOUD_CODE_TEST_DOCKER=1`; the programs' versions are pinned in docker/agents/versions.env.
 //! `CLOUD_CODE_TEST_IMAGES` is another beginning of the images' names than `cloud-code-agent-`.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use cloud_code_forge::llm::{LlmServer, Script, Turn};
-use cloud_code_model::task::{Conclusion, PricedBy};
+use cloud_code_model::task::{Conclusion, EARLIER_SESSION_FILE, PricedBy, SESSION_FILE};
 
 use crate::harness::{Lab, Left};
 
@@ -106,6 +106,18 @@ impl Real {
     }
 
     fn run(&self, image: &str, turns: Vec<Turn>, steps: &str, more: &str) -> (Lab, Left, LlmServer) {
+        self.run_after(image, turns, steps, more, None)
+    }
+
+    /// The same with the archive of an earlier run's conversations.
+    fn run_after(
+        &self,
+        image: &str,
+        turns: Vec<Turn>,
+        steps: &str,
+        more: &str,
+        earlier: Option<&[u8]>,
+    ) -> (Lab, Left, LlmServer) {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         // Containers do not reach loopback.
@@ -116,6 +128,9 @@ impl Real {
             .env("CLOUD_CODE_SECRETS", self.key)
             .env(self.key, "sk-scripted-0123456789")
             .env(self.base.0, &url);
+        if let Some(earlier) = earlier {
+            std::fs::write(lab.root().join(".cloud-code").join(EARLIER_SESSION_FILE), earlier).unwrap();
+        }
         let left = lab.run_in(image, steps, more);
         runtime.shutdown_timeout(Duration::from_secs(1));
         if let Ok(folder) = std::env::var("CLOUD_CODE_KEEP") {
@@ -166,6 +181,71 @@ fn a_change_then_a_second_turn_in_the_same_session(real: &Real) {
     assert!(!left.log.contains("sk-scripted"));
 }
 
+/// The files in an archive of conversations.
+fn unpacked(archive: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in tar::Archive::new(flate2::read::GzDecoder::new(archive)).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).unwrap();
+        files.push((String::from_utf8(entry.path_bytes().into_owned()).unwrap(), bytes));
+    }
+    files
+}
+
+fn packed(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let level = flate2::Compression::fast();
+    let mut builder = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), level));
+    for (name, bytes) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        builder.append_data(&mut header, name, &bytes[..]).unwrap();
+    }
+    builder.into_inner().unwrap().finish().unwrap()
+}
+
+/// Another container, in which nothing of the first is left but its archive: the model hears what was said before. One that was spoilt on
+/// its way is begun anew, and that is said.
+fn the_next_run_goes_on_with_the_conversation(real: &Real) {
+    let Some(image) = real.image() else { return };
+    let turns = || vec![(real.change)(), Turn::text("I mended it."), Turn::text("And once more.")];
+    let (lab, left, _) = real.run(&image, turns(), &real.step("fix", ""), "");
+    left.expect(Conclusion::Success);
+    let session = left.step(0).session.clone().unwrap();
+    let archive = std::fs::read(lab.root().join(".cloud-code").join(SESSION_FILE))
+        .unwrap_or_else(|error| panic!("no archive ({error}):\n{}", left.log));
+    assert!(archive.len() < 1 << 20, "{} bytes", archive.len());
+    let files = unpacked(&archive);
+    let said = files.iter().any(|(_, bytes)| String::from_utf8_lossy(bytes).contains("Mend the thing"));
+    assert!(said && files.iter().all(|(name, _)| name.starts_with(real.cli)), "{files:?}");
+    assert!(!files.iter().any(|(_, bytes)| String::from_utf8_lossy(bytes).contains("sk-scripted")));
+
+    let earlier = format!(
+        "earlier: {{ run: r-0, conversations: [{{ step: fix, cli: {}, session: {session} }}] }}",
+        real.cli
+    );
+    let (_, left, server) = real.run_after(&image, turns(), &real.step("fix", ""), &earlier, Some(&archive));
+    // aider has spoken once so far, the others twice; it answers with the file, in whatever turn.
+    let step = left.step(0);
+    assert_eq!((step.resumed, step.not_resumed.as_deref()), (true, None), "{}", left.log);
+    assert_eq!(step.session.as_deref(), Some(session.as_str()));
+    let before = if real.cli == "aider" { 1 } else { 2 };
+    assert_eq!(served(&server).first(), Some(&(Some(before), 200)), "{:?}\n{}", served(&server), left.log);
+    assert_eq!(step.usage.unwrap().input_tokens, 1000, "only what this run used: {step:?}");
+
+    // What a container left may be anything. To aider any text is a history.
+    if real.cli == "aider" {
+        return;
+    }
+    let spoilt: Vec<_> = files.into_iter().map(|(name, _)| (name, b"\xff{\"half\": ".to_vec())).collect();
+    let (_, left, server) =
+        real.run_after(&image, turns(), &real.step("fix", ""), &earlier, Some(&packed(&spoilt)));
+    let step = left.step(0);
+    left.expect(Conclusion::Success);
+    assert_eq!(served(&server).first(), Some(&(Some(0), 200)), "{}", left.log);
+    assert!(!step.resumed && step.not_resumed.is_some(), "{step:?}\n{}", left.log);
+}
+
 fn faults_pass(real: &Real) {
     let Some(image) = real.image() else { return };
     let limited = Turn::RateLimited { retry_after: 1 };
@@ -200,6 +280,8 @@ macro_rules! real {
         mod $name {
             #[test]
             fn change_and_resume() { super::a_change_then_a_second_turn_in_the_same_session(&super::$real); }
+            #[test]
+            fn next_run() { super::the_next_run_goes_on_with_the_conversation(&super::$real); }
             #[test]
             fn faults() { super::faults_pass(&super::$real); }
             #[test]

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::Forge;
 use crate::error::{ForgeError, Result};
 use crate::faults::{Fault, Matcher, Pause, PlannedFault, PlannedPause, When};
-use crate::state::{Access, Actor, Permissions, Role, UserKind, World};
+use crate::state::{Access, Actor, Permissions, Role, UserKind, VariableScope, World};
 use crate::webhooks::{Delivery, Webhook, send_one};
 
 /// The permissions that Cloud Code's own app asks for.
@@ -134,6 +134,18 @@ impl Forge {
     pub fn protect_branch(&self, repo: &str, branch: &str) -> Result<()> {
         self.inner.change(|world| {
             world.repo_mut(repo)?.protected.insert(branch.to_owned());
+            Ok(())
+        })
+    }
+
+    /// Sets a variable of Actions.
+    ///
+    /// # Errors
+    /// Where there is no such repository.
+    pub fn set_variable(&self, repo: &str, scope: VariableScope, name: &str, value: &str) -> Result<()> {
+        self.inner.change(|world| {
+            let variables = &mut world.repo_mut(repo)?.variables;
+            variables.insert((scope, name.to_uppercase()), value.to_owned());
             Ok(())
         })
     }

@@ -10,6 +10,7 @@ mod labels;
 mod pulls;
 mod reply;
 mod repos;
+mod variables;
 
 pub(crate) use call::{Call, Caller, decode, pairs};
 pub(crate) use git::{plan as plan_git, serve as serve_git};
@@ -32,6 +33,7 @@ pub(crate) fn route(call: &mut Call<'_>, method: &str, path: &[&str]) -> Answer 
                 ["labels", rest @ ..] => labels::route(call, method, &repo, rest),
                 ["pulls", rest @ ..] => pulls::route(call, method, &repo, rest),
                 ["check-runs", ..] | ["commits", _, "check-runs"] => checks::route(call, method, &repo, rest),
+                ["actions" | "environments", ..] if method == "GET" => variables::route(call, &repo, rest),
                 ["contents", rest @ ..] if method == "GET" => contents::get(call, &repo, &rest.join("/")),
                 _ => repos::route(call, method, &repo, rest),
             }

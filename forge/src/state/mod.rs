@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 pub use model::{
     Access, App, CheckRun, Comment, Installation, Issue, Label, Permissions, Pull, Reaction, Repo, Role,
-    Token, User, UserKind,
+    Token, User, UserKind, VariableScope,
 };
 pub use view::PullView;
 

@@ -83,6 +83,17 @@ impl Role {
     }
 }
 
+/// Whose a variable of Actions is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum VariableScope {
+    /// The owner's.
+    Organization,
+    /// The repository's.
+    Repository,
+    /// That of one of its environments.
+    Environment(String),
+}
+
 /// How far a permission of an installation or token goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
@@ -350,6 +361,8 @@ pub struct Repo {
     pub archived: bool,
     /// Branches that nobody pushes to.
     pub protected: BTreeSet<String>,
+    /// The variables of Actions that its workflows see, by scope and name.
+    pub variables: BTreeMap<(VariableScope, String), String>,
     /// One push at a time.
     pub(crate) push_lock: Arc<Mutex<()>>,
 }

@@ -80,6 +80,7 @@ impl World {
             pushed_at: now,
             archived: false,
             protected: std::collections::BTreeSet::new(),
+            variables: std::collections::BTreeMap::new(),
             push_lock: Arc::default(),
         };
         self.repos.insert(full_name.to_lowercase(), repo);

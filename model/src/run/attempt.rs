@@ -41,6 +41,21 @@ pub struct StepSummary {
     pub conclusion: Option<String>,
 }
 
+/// A conversation that an agent step had with its CLI.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SessionSummary {
+    /// The step's id.
+    pub step: String,
+    /// The CLI; empty where the agent did not say.
+    pub cli: String,
+    /// The CLI's id for it; empty where none was begun.
+    pub id: String,
+    /// Whether an earlier attempt had begun it.
+    pub resumed: bool,
+    /// Why that of an earlier attempt was not gone on with, for people.
+    pub not_resumed: Option<String>,
+}
+
 /// What the engine and people need of a report.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ReportSummary {
@@ -63,6 +78,9 @@ pub struct ReportSummary {
     /// Hosts that the job's proxy did not let it reach; cleaned and cut.
     #[serde(default)]
     pub blocked_hosts: Vec<String>,
+    /// The agent steps' conversations; cleaned and cut.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sessions: Vec<SessionSummary>,
     /// Outputs of steps that the publisher knows: `pr-title`, `pr-body`, `pick`.
     pub outputs: std::collections::BTreeMap<String, String>,
     /// The job's outputs, of a final report.

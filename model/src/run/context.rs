@@ -125,7 +125,7 @@ impl<'a> View<'a> {
         Contexts::new()
             .with("github", github.get(self.run))
             .with("inputs", Value::from(inputs))
-            .with("vars", Value::from(json!({})))
+            .with("vars", Value::from(&self.run.vars))
     }
 }
 

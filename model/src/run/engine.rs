@@ -53,6 +53,7 @@ pub fn step(run: &mut Run, input: Input, now: Timestamp) {
         }
         Input::Launched { job, attempt, handle } => launched(run, &job, attempt, handle, now),
         Input::LaunchFailed { job, attempt, reason } => launch_failed(run, &job, attempt, reason, now),
+        Input::Alive { job, attempt } => alive(run, &job, attempt, now),
         Input::Reported { job, attempt, report } => reported(run, &job, attempt, report, now),
         Input::ReportRefused { job, attempt, reason } => report_refused(run, &job, attempt, reason, now),
         Input::Observed { job, attempt, observation } => observed(run, &job, attempt, observation, now),
@@ -112,6 +113,15 @@ fn launched(run: &mut Run, job: &str, number: u32, handle: String, now: Timestam
 fn launch_failed(run: &mut Run, job: &str, number: u32, reason: String, now: Timestamp) {
     if current(run, job, number).is_some_and(|attempt| attempt.state == AttemptState::Queued) {
         finish(run, job, number, Conclusion::Failure, Some(reason), now);
+    }
+}
+
+/// Renews the lease, and changes nothing else: its deadline stays.
+fn alive(run: &mut Run, job: &str, number: u32, now: Timestamp) {
+    let lease = SignedDuration::from_secs(run.timing.lease_seconds);
+    if let Some(attempt) = current(run, job, number).filter(|attempt| attempt.state.is_live()) {
+        attempt.lease_until = Some(now + lease);
+        attempt.probed = false;
     }
 }
 

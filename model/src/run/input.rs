@@ -62,6 +62,13 @@ pub enum Input {
         /// What it says.
         report: ReportSummary,
     },
+    /// The attempt lives, by a report that can't be told just now.
+    Alive {
+        /// The job's key.
+        job: String,
+        /// The attempt's number.
+        attempt: u32,
+    },
     /// What the attempt left cannot be believed.
     ReportRefused {
         /// The job's key.

@@ -18,10 +18,12 @@ mod outbox;
 pub mod preview;
 mod rerun;
 mod schedule;
+mod secrets;
 mod state;
 
 pub use attempt::{
-    Attempt, AttemptState, Check, Origin, Publication, PullRequest, ReportSummary, StepSummary, Usage,
+    Attempt, AttemptState, Check, Origin, Publication, PullRequest, ReportSummary, SessionSummary,
+    StepSummary, Usage,
 };
 pub use engine::step;
 pub use hold::{Group, GroupEntry};
@@ -30,6 +32,7 @@ pub use job::{Gate, Hold, Job, JobResult, JobState, Place};
 pub use outbox::{Effect, Outgoing, StopReason};
 pub use rerun::Rerun;
 pub use schedule::MAX_RUN_JOBS;
+pub use secrets::NamedSecrets;
 pub use state::{
     CancelRequest, Claim, Conclusion, HistoryEntry, NewRun, Repository, Run, RunStatus, Subject, Timing,
     Trigger, WorkflowRef,

@@ -98,7 +98,10 @@ fn run_of(workflow: &Workflow, asked: &Asked) -> Result<Run, String> {
     let contexts =
         Contexts::new().with("github", Computed::from(&context)).with("vars", Computed::from(json!({})));
     let inputs = match event.name.as_str() {
-        "workflow_dispatch" => plan::resolve_inputs(&workflow.plan.inputs, &asked.inputs, &contexts)?,
+        "workflow_dispatch" => {
+            let definitions = workflow.dispatch_inputs().cloned().unwrap_or_default();
+            plan::resolve_inputs(&definitions, &asked.inputs, &contexts)?
+        }
         _ => json!({}),
     };
     let contexts = contexts.with("inputs", Computed::from(&inputs));
@@ -128,6 +131,7 @@ fn run_of(workflow: &Workflow, asked: &Asked) -> Result<Run, String> {
         branch: format!("cloud-code/issue-{}", number.unwrap_or(0)),
         context,
         inputs,
+        vars: serde_json::Value::Null,
         timing: Timing::default(),
         plan: workflow.plan.clone(),
     };

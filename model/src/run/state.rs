@@ -230,6 +230,9 @@ pub struct Run {
     /// The inputs of `workflow_dispatch`.
     #[serde(default)]
     pub inputs: serde_json::Value,
+    /// The context `vars`: what people have set for the repository and its owner; null where the workflow does not look at it.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub vars: serde_json::Value,
     /// The workflow's concurrency, as it came out for this run.
     #[serde(default)]
     pub concurrency: Option<ConcurrencyWish>,
@@ -270,6 +273,8 @@ pub struct NewRun {
     pub context: serde_json::Value,
     /// See [`Run::inputs`].
     pub inputs: serde_json::Value,
+    /// See [`Run::vars`].
+    pub vars: serde_json::Value,
     /// See [`Run::timing`].
     pub timing: Timing,
     /// What the workflow says.
@@ -307,6 +312,7 @@ impl Run {
             history: Vec::new(),
             plan: new.plan,
             inputs: new.inputs,
+            vars: new.vars,
             concurrency: new.concurrency,
             hold: None,
             round: 1,

@@ -5,6 +5,7 @@
 
 mod answers;
 mod budget;
+mod conversation;
 mod grant;
 mod report_check;
 mod reporting;
@@ -15,6 +16,10 @@ mod validate;
 mod workflow_command;
 
 pub use answers::answer_pairs;
+pub use conversation::{
+    Conversation, EARLIER_SESSION_FILE, Earlier, MAX_CONVERSATIONS, MAX_SESSION_FILE, SESSION_FILE,
+    is_session_id,
+};
 pub use grant::{Grant, GrantError, GrantedCheckout};
 pub use reporting::{
     Changes, Conclusion, PricedBy, Report, ReportError, Status, StepConclusion, StepReport, TaskReport, Usage,

@@ -44,6 +44,8 @@ impl StepReport {
         for (field, value, max) in [
             ("name", &self.name, 1024),
             ("session", &self.session, 512),
+            ("cli", &self.cli, 256),
+            ("not-resumed", &self.not_resumed, 8 * 1024),
             ("summary", &self.summary, 256 * 1024),
             ("error", &self.error, 64 * 1024),
         ] {

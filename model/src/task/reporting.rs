@@ -98,6 +98,15 @@ pub struct StepReport {
     /// Session by which the agent's conversation can be resumed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
+    /// The CLI that had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cli: Option<String>,
+    /// It went on with the conversation of an earlier attempt.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resumed: bool,
+    /// Why it did not, where there was one to go on with; for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_resumed: Option<String>,
     /// The agent's closing words, or what a `run` step wrote to GITHUB_STEP_SUMMARY.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,

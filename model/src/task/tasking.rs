@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::conversation::Earlier;
 use super::step::Step;
 use super::validate::{MAX_MINUTES, MAX_USD, within};
 use super::{DocumentError, VERSION, read_document, scalar};
@@ -65,6 +66,9 @@ pub struct Task {
     /// written by somebody who may not instruct the agent.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub restore_instructions: bool,
+    /// Conversations of an earlier attempt on this branch, which this one is to go on with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<Earlier>,
 }
 
 /// A repository's name on its forge.

@@ -1,5 +1,6 @@
 //! What a workflow file says, typed: events, jobs and steps, with their expressions left as they are written and with their places.
 
+use super::schedule::Schedule;
 use super::token::Token;
 use super::yaml::Position;
 use crate::network::JobNetwork;
@@ -19,6 +20,24 @@ pub struct Workflow {
     pub on: IndexMap<String, EventDefinition>,
     /// What its jobs are made of.
     pub plan: Plan,
+}
+
+impl Workflow {
+    /// Whether it is meant by its path, its file's name or its own name.
+    pub fn is_called(&self, name: &str) -> bool {
+        let file = self.path.rsplit('/').next().unwrap_or_default();
+        [self.path.as_str(), file, self.name.as_str()].contains(&name)
+    }
+
+    /// The inputs that it takes when somebody starts it (`on.workflow_dispatch.inputs`).
+    pub fn dispatch_inputs(&self) -> Option<&IndexMap<String, InputDefinition>> {
+        self.on.get("workflow_dispatch").map(|event| &event.inputs)
+    }
+
+    /// Whether an event's filters look at the files that it changes.
+    pub fn filters_paths(&self, event: &str) -> bool {
+        self.on.get(event).is_some_and(|event| event.paths.is_some() || event.paths_ignore.is_some())
+    }
 }
 
 /// What a run keeps of its workflow: everything that its jobs are made of when their time comes.
@@ -69,8 +88,10 @@ pub struct EventDefinition {
     pub paths_ignore: Option<Vec<String>>,
     /// `workflows:` of `workflow_run`.
     pub workflows: Option<Vec<String>>,
-    /// The cron lines of `schedule`.
-    pub cron: Vec<String>,
+    /// The lines of `schedule`.
+    pub schedules: Vec<Schedule>,
+    /// The inputs of `workflow_dispatch`.
+    pub inputs: IndexMap<String, InputDefinition>,
 }
 
 /// An input of a workflow.

@@ -6,6 +6,7 @@ use super::definition::{
     Plan, Queue, Step, Strategy, Workflow,
 };
 use super::finding::{Finding, Severity};
+use super::schedule::Schedule;
 use super::token::Token;
 use super::yaml::{Limits, Node, Position, Value};
 use crate::network::JobNetwork;
@@ -302,6 +303,13 @@ fn network(node: &Arc<Node>) -> JobNetwork {
     }
 }
 
+fn schedule(item: &Node) -> Option<Schedule> {
+    Some(Schedule {
+        cron: text(item, "cron")?,
+        timezone: text(item, "timezone").filter(|zone| !zone.is_empty()),
+    })
+}
+
 fn events(on: &Arc<Node>) -> IndexMap<String, EventDefinition> {
     let event = |node: &Node| EventDefinition {
         types: list(node, "types").unwrap_or_default(),
@@ -312,7 +320,9 @@ fn events(on: &Arc<Node>) -> IndexMap<String, EventDefinition> {
         paths: list(node, "paths"),
         paths_ignore: list(node, "paths-ignore"),
         workflows: list(node, "workflows"),
-        cron: node.items().iter().filter_map(|item| text(item, "cron")).collect(),
+        schedules: node.items().iter().filter_map(|item| schedule(item)).collect(),
+        // Those of `workflow_call` are part of the plan.
+        inputs: node.get("inputs").map(inputs).unwrap_or_default(),
     };
     match on.value {
         Value::Map(_) => {

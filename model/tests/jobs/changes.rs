@@ -27,6 +27,26 @@ fn each_of_a_matrix_has_its_own_branch() {
 }
 
 #[test]
+fn a_job_is_given_the_secrets_that_it_names() {
+    let play = Play::of(workflow(
+        "env: {OUTER: '${{ secrets.outer }}'}",
+        "  one:
+    env: {A: \"x${{ secrets.job_env || secrets['Or_This'] }}\"}
+    steps:
+      - {run: 'echo ${{ secrets.RUN }} secrets.TEXT ${{ github.secrets.NOT }}', env: {B: '${{ secrets.STEP }}'}}
+      - {uses: agent, with: {cli: script, prompt: 'p ${{ secrets.PROMPT }}', secrets: 'listed, too'}}
+  two: {steps: [{run: 'echo ${{ toJSON(secrets) }}'}]}
+  three: {steps: [{run: \"echo ${{ secrets[format('A{0}', matrix.x)] }}\"}]}",
+    ));
+    let named = |job: &str| play.run.named_secrets(play.run.job(job).unwrap());
+    let one = named("one");
+    let names: Vec<_> = one.names.iter().map(String::as_str).collect();
+    let expected = ["JOB_ENV", "LISTED", "OR_THIS", "OUTER", "PROMPT", "RUN", "STEP", "TOO"];
+    assert_eq!((names.as_slice(), one.all), (&expected[..], false));
+    assert!(named("two").all && named("three").all);
+}
+
+#[test]
 fn a_later_job_goes_on_from_an_earlier_ones_change() {
     let mut play = Play::new(
         "  first: {steps: [{uses: agent}]}

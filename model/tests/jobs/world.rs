@@ -61,6 +61,7 @@ impl Play {
             branch: "cloud-code/issue-7".into(),
             context,
             inputs: serde_json::Value::Null,
+            vars: serde_json::Value::Null,
             timing: Timing::default(),
             plan: workflow.plan,
         };

@@ -101,6 +101,7 @@ impl World {
             branch: "cloud-code/issue-7".into(),
             context: serde_json::json!({}),
             inputs: Value::Null.to_json(),
+            vars: serde_json::Value::Null,
             timing: Timing::default(),
             plan: workflow.plan,
         };

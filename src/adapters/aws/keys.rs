@@ -6,6 +6,7 @@
 //! | a large run's parts | `run#ID` | `part#WRITE#NUMBER` |
 //! | a semantic key | `semantic#KEY` | `semantic` |
 //! | a concurrency group | `group#OWNER/NAME#GROUP` | `group` |
+//! | a repository's schedules | `schedules#OWNER/NAME` | `schedules` |
 //! | a run on an issue | `subject#OWNER/NAME#NUMBER` | `TIME#ID` |
 //! | a decision | `decision#DELIVERY` | `decision` |
 //! | a message | `message#LANE#KEY` | `message` |
@@ -17,7 +18,7 @@
 //! | `repository` | `repository` | `place` | summaries of runs |
 //! | `status` | `status` | `place` | summaries of runs |
 //! | `repository-status` | `repository_status` | `place` | summaries of runs |
-//! | `due` | `due`: `run` | `due_at` | keys |
+//! | `due` | `due`: `run`, `schedules` | `due_at` | keys |
 //!
 //! `place` is [`place`]. `expires` (seconds since 1970) is the TTL. In the bucket: `attempts/RUN/JOB/NUMBER/{in,out,kept}/FILE`, with
 //! `in` for what we write, `out` for what the agent writes and `kept` for what is out of its reach; `launch/NAME` for grants of tasks
@@ -78,6 +79,8 @@ pub(super) const DECISIONS: &str = "decisions";
 pub(super) const PUSHING: &str = "pushing";
 /// The partition of the index `due`.
 pub(super) const DUE_RUNS: &str = "run";
+/// The partition of repositories' schedules in the index `due`.
+pub(super) const DUE_SCHEDULES: &str = "schedules";
 /// The partition of ECS tasks.
 pub(super) const TASKS: &str = "tasks";
 
@@ -112,6 +115,10 @@ pub(super) fn group(repository: &str, group: &str) -> String {
     format!("group#{repository}#{}", digest(&[group]))
 }
 
+pub(super) fn schedules(key: &str) -> String {
+    format!("schedules#{key}")
+}
+
 pub(super) fn subject(repository: &str, number: u64) -> String {
     format!("subject#{repository}#{number}")
 }
@@ -136,7 +143,7 @@ pub fn attempt(id: &AttemptId) -> String {
 /// Where an attempt's file lies while the attempt lives.
 pub fn live(id: &AttemptId, artifact: Artifact) -> String {
     let side = match artifact {
-        Artifact::Tasking => "in",
+        Artifact::Tasking | Artifact::EarlierSession => "in",
         Artifact::ContainerLog => "kept",
         _ => "out",
     };

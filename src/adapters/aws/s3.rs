@@ -125,7 +125,7 @@ impl Artifacts for S3Artifacts {
     async fn keep(&self, attempt: &AttemptId) -> Result<(), ArtifactError> {
         self.keep_one(attempt, Artifact::Log, MAX_LOG, true).await?;
         self.keep_one(attempt, Artifact::Transcript, MAX_TRANSCRIPT, true).await?;
-        for whole in [Artifact::Report, Artifact::Bundle] {
+        for whole in [Artifact::Report, Artifact::Bundle, Artifact::Session] {
             self.keep_one(attempt, whole, MAX_WHOLE, false).await?;
         }
         Ok(())
@@ -135,7 +135,11 @@ impl Artifacts for S3Artifacts {
 /// Where a file is looked for: what is kept comes first, since the attempt may still change the other.
 fn places(attempt: &AttemptId, artifact: Artifact) -> Vec<String> {
     let (kept, live) = (keys::kept(attempt, artifact), keys::live(attempt, artifact));
-    if kept == live || artifact == Artifact::Tasking { vec![live] } else { vec![kept, live] }
+    if kept == live || matches!(artifact, Artifact::Tasking | Artifact::EarlierSession) {
+        vec![live]
+    } else {
+        vec![kept, live]
+    }
 }
 
 fn length(object: &GetObjectOutput) -> u64 {

@@ -5,6 +5,7 @@ use super::opening::{self, unavailable};
 use crate::ports::{Artifact, ArtifactError, Artifacts};
 use async_trait::async_trait;
 use cloud_code_model::ids::AttemptId;
+use cloud_code_model::task::MAX_SESSION_FILE;
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use std::fs::File;
@@ -15,9 +16,10 @@ use std::path::{Path, PathBuf};
 
 /// What is kept of an attempt, each with the bytes of it that are kept at most, and the notice that says that the rest was
 /// cut off. A file without a notice is worth nothing in part.
-const KEPT: [(Artifact, u64, Option<&str>); 4] = [
+const KEPT: [(Artifact, u64, Option<&str>); 5] = [
     (Artifact::Report, 4 << 20, None),
     (Artifact::Bundle, 64 << 20, None),
+    (Artifact::Session, MAX_SESSION_FILE, None),
     (
         Artifact::Log,
         16 << 20,
@@ -58,7 +60,7 @@ impl DiskArtifacts {
 
 #[async_trait]
 impl Artifacts for DiskArtifacts {
-    /// The task goes into the workspace, readable for every user; anything else is our own and is kept at once.
+    /// What the agent is given goes into the workspace, readable for every user; anything else is our own and is kept at once.
     async fn write(
         &self,
         attempt: &AttemptId,
@@ -67,7 +69,7 @@ impl Artifacts for DiskArtifacts {
     ) -> Result<(), ArtifactError> {
         let bytes = bytes.to_vec();
         self.blocking(attempt, move |place| match artifact {
-            Artifact::Tasking => {
+            Artifact::Tasking | Artifact::EarlierSession => {
                 let mode = Mode::from_raw_mode(0o644);
                 write_whole(&place.make_exchange()?, artifact.file_name(), mode, |file| {
                     file.write_all(&bytes)

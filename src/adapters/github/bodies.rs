@@ -31,6 +31,7 @@ pub(super) struct Numbered {
 #[derive(Debug, Deserialize)]
 pub(super) struct RepositoryBody {
     pub(super) default_branch: String,
+    pub(super) full_name: Option<String>,
     #[serde(default)]
     pub(super) archived: bool,
     #[serde(default)]
@@ -68,6 +69,24 @@ pub(super) struct IssueBody {
     #[serde(default)]
     pub(super) labels: Vec<Label>,
     pub(super) pull_request: Option<serde_json::Value>,
+}
+
+/// A file of a pull request.
+#[derive(Debug, Deserialize)]
+pub(super) struct FileBody {
+    pub(super) filename: String,
+    pub(super) previous_filename: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct VariablesBody {
+    pub(super) variables: Vec<VariableBody>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct VariableBody {
+    pub(super) name: String,
+    pub(super) value: String,
 }
 
 /// GitHub shows deleted accounts as this one.

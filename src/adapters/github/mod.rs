@@ -4,6 +4,7 @@
 //! for what it made before, so that a call may be repeated after an answer was lost.
 
 mod bodies;
+mod changes;
 mod checks;
 mod comments;
 mod errors;
@@ -12,6 +13,7 @@ mod reads;
 mod setup;
 mod tokens;
 mod transport;
+mod variables;
 mod writes;
 
 use crate::ports::{
@@ -22,9 +24,11 @@ use async_trait::async_trait;
 use cloud_code_model::policy::Permission;
 use cloud_code_model::run::{PullRequest, Repository};
 use reads::PermissionCache;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokens::{Grant, Tokens};
 use transport::encoded;
+use variables::VariableCache;
 use writes::WriteGate;
 
 pub use setup::GitHubSetupError;
@@ -51,6 +55,7 @@ pub struct GitHubForge {
     tokens: Tokens,
     writes: WriteGate,
     permissions: PermissionCache,
+    variables: VariableCache,
     clock: Arc<dyn Clock>,
     web_url: String,
     host: String,
@@ -89,6 +94,22 @@ impl Forge for GitHubForge {
 
     async fn workflows(&self, repository: &Repository) -> Result<Vec<WorkflowFile>, ForgeError> {
         self.read_workflows(repository).await
+    }
+
+    async fn changed_files(&self, repository: &Repository, number: u64) -> Result<Vec<String>, ForgeError> {
+        self.read_changed_files(repository, number).await
+    }
+
+    async fn find(&self, owner: &str, name: &str) -> Result<Repository, ForgeError> {
+        self.find_repository(owner, name).await
+    }
+
+    async fn variables(
+        &self,
+        repository: &Repository,
+        environment: Option<&str>,
+    ) -> Result<BTreeMap<String, String>, ForgeError> {
+        self.read_variables(repository, environment).await
     }
 
     async fn file(&self, repository: &Repository, path: &str) -> Result<Option<String>, ForgeError> {

@@ -4,6 +4,7 @@ use super::bodies::{AppBody, Numbered};
 use super::reads::PermissionCache;
 use super::tokens::Tokens;
 use super::transport::{Call, Transport, encoded};
+use super::variables::VariableCache;
 use super::writes::WriteGate;
 use super::{GitHubConfig, GitHubForge};
 use crate::ports::ForgeError;
@@ -62,6 +63,7 @@ impl GitHubForge {
             tokens: Tokens::new(transport, Arc::clone(&config.clock), config.app_id, key),
             writes: WriteGate::default(),
             permissions: PermissionCache::default(),
+            variables: VariableCache::default(),
             clock: config.clock,
             web_url,
             host,

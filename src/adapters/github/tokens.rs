@@ -34,6 +34,10 @@ pub(super) enum Grant {
     Pulls,
     /// Check runs.
     Checks,
+    /// Variables of the repository, and those of its owner that it sees.
+    Variables,
+    /// Variables of environments.
+    Environments,
     /// git fetch.
     Fetch,
     /// git push.
@@ -49,6 +53,8 @@ impl Grant {
             Self::Issues => &[("issues", "write")],
             Self::Pulls => &[("pull_requests", "write"), ("contents", "read")],
             Self::Checks => &[("checks", "write")],
+            Self::Variables => &[("actions_variables", "read")],
+            Self::Environments => &[("environments", "read")],
             Self::Fetch => &[("contents", "read")],
             Self::Push => &[("contents", "write")],
         }

@@ -1,6 +1,6 @@
 //! The store in memory.
 
-use crate::ports::{Decision, Page, RunFilter, RunSummary, Saved, Store, StoreError, Stored};
+use crate::ports::{Decision, Page, RunFilter, RunSummary, Saved, Schedules, Store, StoreError, Stored};
 use async_trait::async_trait;
 use cloud_code_model::ids::RunId;
 use cloud_code_model::run::{Group, Run};
@@ -17,6 +17,7 @@ struct Inner {
     semantic_keys: HashMap<String, RunId>,
     decisions: BTreeMap<(Timestamp, String), Decision>,
     groups: HashMap<(String, String), (Group, u64)>,
+    schedules: BTreeMap<String, (Schedules, u64)>,
 }
 
 impl Inner {
@@ -124,6 +125,28 @@ impl Store for MemoryStore {
             *stored = (group.clone(), version + 1);
         }
         Ok(first)
+    }
+
+    async fn schedules(&self, key: &str) -> Result<Option<(Schedules, u64)>, StoreError> {
+        Ok(self.inner().schedules.get(key).cloned())
+    }
+
+    async fn save_schedules(&self, schedules: &Schedules, version: u64) -> Result<bool, StoreError> {
+        let mut inner = self.inner();
+        let key = schedules.key();
+        let first = inner.schedules.get(&key).map_or(0, |(_, version)| *version) == version;
+        if first {
+            inner.schedules.insert(key, (schedules.clone(), version + 1));
+        }
+        Ok(first)
+    }
+
+    async fn schedules_due(&self, now: Timestamp, limit: usize) -> Result<Vec<String>, StoreError> {
+        let inner = self.inner();
+        let all = inner.schedules.iter().filter_map(|(key, (schedules, _))| Some((schedules.due_at()?, key)));
+        let mut due: Vec<_> = all.filter(|(at, _)| *at <= now).collect();
+        due.sort();
+        Ok(due.into_iter().take(limit).map(|(_, key)| key.clone()).collect())
     }
 
     async fn active_on(&self, repository: &str, subject: u64) -> Result<Vec<RunId>, StoreError> {

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use cloud_code_model::ids::digest;
 use cloud_code_model::policy::Permission;
 use cloud_code_model::run::{PullRequest, Repository};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The folder and the one issue it has.
@@ -77,6 +78,23 @@ impl Forge for FolderForge {
         }
         files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(files)
+    }
+
+    async fn changed_files(&self, _: &Repository, number: u64) -> Result<Vec<String>, ForgeError> {
+        Err(ForgeError::NotFound(format!("a folder has no pull request {number}")))
+    }
+
+    async fn find(&self, owner: &str, name: &str) -> Result<Repository, ForgeError> {
+        Err(ForgeError::NotFound(format!("{owner}/{name}: a folder has no name")))
+    }
+
+    /// There is nowhere to set any.
+    async fn variables(
+        &self,
+        _: &Repository,
+        _: Option<&str>,
+    ) -> Result<BTreeMap<String, String>, ForgeError> {
+        Ok(BTreeMap::new())
     }
 
     async fn file(&self, _: &Repository, path: &str) -> Result<Option<String>, ForgeError> {

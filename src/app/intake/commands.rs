@@ -17,8 +17,9 @@ pub(super) async fn obey(app: &App, delivery: &Delivery, trigger: &Trigger) -> R
         Wish::Review { job, approve } => review(app, trigger, job.as_deref(), *approve).await,
         Wish::Rerun { all } => rerun(app, delivery, trigger, *all).await,
         _ => {
-            let runs = cancel_all(app, delivery, trigger).await?;
-            let text = comments::cancelled_by_command(actor, runs.len());
+            let force = trigger.wish == Wish::Cancel { force: true };
+            let runs = cancel_all(app, delivery, trigger, force).await?;
+            let text = comments::cancelled_by_command(actor, runs.len(), force);
             Ok(("cancelled", format!("{} run(s) cancelled", runs.len()), runs, text))
         }
     }
@@ -91,12 +92,17 @@ async fn read(app: &App, id: &RunId) -> Result<Option<Run>, AppError> {
     }
 }
 
-async fn cancel_all(app: &App, delivery: &Delivery, trigger: &Trigger) -> Result<Vec<RunId>, AppError> {
+async fn cancel_all(
+    app: &App,
+    delivery: &Delivery,
+    trigger: &Trigger,
+    force: bool,
+) -> Result<Vec<RunId>, AppError> {
     let mut cancelled = Vec::new();
     for id in app.store.active_on(&trigger.repository.full_name(), trigger.number).await? {
         let Some(run) = read(app, &id).await? else { continue };
         if was_there(&run, delivery) {
-            cancel::cancel(app, &id, &trigger.actor).await?;
+            cancel::cancel(app, &id, &trigger.actor, force).await?;
             cancelled.push(id);
         }
     }

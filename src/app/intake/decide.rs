@@ -2,12 +2,13 @@
 
 use super::payload::Payload;
 use super::repository_of;
-use crate::app::{App, AppError};
-use crate::ports::{Delivery, ForgeError, Issue};
+use crate::app::{App, AppError, schedules};
+use crate::ports::{Delivery, ForgeError, Issue, Source};
 use cloud_code_model::command::{self, Command};
 use cloud_code_model::run::Repository;
 use cloud_code_model::workflow::plan::Event;
 use jiff::Timestamp;
+use serde_json::Map;
 
 /// Something that asks for a run, or something of one; not yet known whether it may.
 #[derive(Debug)]
@@ -17,7 +18,12 @@ pub(super) struct Trigger {
     pub(super) number: u64,
     pub(super) actor: String,
     pub(super) by_bot: bool,
+    /// Whether its time has come, and nobody in particular wanted it. The files on the default branch, which only people with write access
+    /// change, have said that it may.
+    pub(super) by_clock: bool,
     pub(super) event: Event,
+    /// The workflow that a command names.
+    pub(super) chosen: Option<String>,
     /// Whether a person typed it.
     pub(super) command: bool,
     /// Whether nobody asked for anything: whoever caused the event need not know that there are workflows.
@@ -34,7 +40,9 @@ pub(super) enum Wish {
     Start {
         instructions: Option<String>,
     },
-    Cancel,
+    Cancel {
+        force: bool,
+    },
     Review {
         job: Option<String>,
         approve: bool,
@@ -74,13 +82,14 @@ const PASSIVE: [&str; 12] = [
 pub(super) fn trigger(app: &App, delivery: &Delivery, payload: &Payload) -> Result<Trigger, String> {
     let (event, action) = (delivery.event.as_str(), payload.action.as_str());
     let addressed = matches!((event, action), ("issues", "labeled") | ("issue_comment", "created"));
-    if !addressed && !PASSIVE.contains(&event) {
+    let by_clock = delivery.source == Source::Ourselves && event == schedules::DUE;
+    if !addressed && !by_clock && !PASSIVE.contains(&event) {
         return Err(nothing_starts(event, action));
     }
     let missing = |what: &str| format!("the payload of `{event}` has no `{what}`");
     let repository = repository_of(payload).ok_or_else(|| missing("repository"))?;
     let sender = payload.sender.as_ref().ok_or_else(|| missing("sender"))?;
-    if sender.login.eq_ignore_ascii_case(&app.forge.own_login()) {
+    if !by_clock && sender.login.eq_ignore_ascii_case(&app.forge.own_login()) {
         return Err("our own doing".to_owned());
     }
     let issue = payload.issue.as_ref();
@@ -99,7 +108,9 @@ pub(super) fn trigger(app: &App, delivery: &Delivery, payload: &Payload) -> Resu
         number,
         actor: sender.login.clone(),
         by_bot: sender.kind != "User",
+        by_clock,
         event: Event::new(event, serde_json::from_str(delivery.payload.get()).unwrap_or_default()),
+        chosen: None,
         command: false,
         passive: !addressed,
         wish: Wish::Start { instructions: None },
@@ -119,7 +130,12 @@ pub(super) fn trigger(app: &App, delivery: &Delivery, payload: &Payload) -> Resu
             trigger.wish = match command::parse(body) {
                 None => return Err("the comment does not begin with /cloud-code".to_owned()),
                 Some(Command::Run { instructions }) => Wish::Start { instructions: Some(instructions) },
-                Some(Command::Cancel) => Wish::Cancel,
+                Some(Command::Dispatch { workflow, inputs, instructions }) => {
+                    trigger.event = dispatched(&trigger.event, &workflow, inputs);
+                    trigger.chosen = Some(workflow);
+                    Wish::Start { instructions: Some(instructions) }
+                }
+                Some(Command::Cancel { force }) => Wish::Cancel { force },
                 Some(Command::Approve { job }) => Wish::Review { job, approve: true },
                 Some(Command::Reject { job }) => Wish::Review { job, approve: false },
                 Some(Command::Rerun { all }) => Wish::Rerun { all },
@@ -132,6 +148,15 @@ pub(super) fn trigger(app: &App, delivery: &Delivery, payload: &Payload) -> Resu
         _ => {}
     }
     Ok(trigger)
+}
+
+/// The event of a comment that names a workflow: its `workflow_dispatch`, about the issue.
+fn dispatched(event: &Event, workflow: &str, inputs: Vec<(String, String)>) -> Event {
+    let mut payload = event.payload.clone();
+    payload["workflow"] = workflow.into();
+    payload["inputs"] =
+        inputs.into_iter().map(|(name, value)| (name, value.into())).collect::<Map<_, _>>().into();
+    Event { action: String::new(), ..Event::new("workflow_dispatch", payload) }
 }
 
 /// Why an event is ignored that no workflow names.
@@ -147,10 +172,10 @@ pub(super) fn nothing_starts(event: &str, action: &str) -> String {
 pub(super) async fn verdict(app: &App, trigger: &Trigger) -> Result<Verdict, AppError> {
     let refuse = |reason: &str| Ok(Verdict::Refuse(reason.to_owned()));
     let allowed_bot = app.settings.allowed_bots.iter().any(|bot| bot.eq_ignore_ascii_case(&trigger.actor));
-    if trigger.by_bot && !allowed_bot {
+    if trigger.by_bot && !allowed_bot && !trigger.by_clock {
         return refuse("bots may not start runs");
     }
-    if !trigger.by_bot {
+    if !trigger.by_bot && !trigger.by_clock {
         let permission = match app.forge.permission(&trigger.repository, &trigger.actor).await {
             Ok(permission) => permission,
             Err(error) => return refuse_for_good(error),
@@ -168,11 +193,11 @@ pub(super) async fn verdict(app: &App, trigger: &Trigger) -> Result<Verdict, App
                 word => format!("`{word}` is no command; known are {known}"),
             }));
         }
-        Wish::Cancel | Wish::Review { .. } | Wish::Rerun { .. } => return Ok(Verdict::Do),
+        Wish::Cancel { .. } | Wish::Review { .. } | Wish::Rerun { .. } => return Ok(Verdict::Do),
         Wish::Start { .. } => {}
     }
     let issue = match trigger.number {
-        0 => nothing(trigger),
+        0 => no_issue(&trigger.event, &trigger.actor),
         number => match app.forge.issue(&trigger.repository, number).await {
             Ok(issue) => issue,
             Err(error) => return refuse_for_good(error),
@@ -192,12 +217,12 @@ pub(super) async fn verdict(app: &App, trigger: &Trigger) -> Result<Verdict, App
 }
 
 /// What stands for the issue of a run that is about none.
-fn nothing(trigger: &Trigger) -> Issue {
+pub(super) fn no_issue(event: &Event, actor: &str) -> Issue {
     Issue {
         number: 0,
-        title: trigger.event.name.replace('_', " "),
+        title: event.name.replace('_', " "),
         body: String::new(),
-        author: trigger.actor.clone(),
+        author: actor.to_owned(),
         url: String::new(),
         open: true,
         is_pull: false,

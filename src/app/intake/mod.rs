@@ -1,16 +1,19 @@
 //! From a delivery to runs, or to a recorded reason why not. Decides before anything boots.
 
+mod clock;
 mod commands;
 mod decide;
+mod dispatch;
 mod files;
 mod payload;
 mod start;
 
+pub use dispatch::{Dispatch, Dispatched, dispatch};
 pub use start::{StartSpec, complete, start};
 
-use super::{App, AppError};
+use super::{App, AppError, schedules};
 use crate::comments;
-use crate::ports::{Decision, Delivery};
+use crate::ports::{Decision, Delivery, ForgeError};
 use cloud_code_model::ids::{RunId, digest};
 use cloud_code_model::run::Repository;
 use decide::{Trigger, Verdict, Wish};
@@ -28,14 +31,24 @@ pub async fn handle(app: &App, delivery: &Delivery) -> Result<(), AppError> {
             return record(app, delivery, None, "ignored", reason, Vec::new()).await;
         }
     };
-    let trigger = match decide::trigger(app, delivery, &payload) {
+    if clock::is_refresh(delivery) {
+        return clock::refresh(app, &payload).await;
+    }
+    if let Some(count) = clock::installed(app, delivery, &payload).await? {
+        let reason = format!("the schedules of {count} repositories are looked at again");
+        return record(app, delivery, Some(&payload), "ignored", reason, Vec::new()).await;
+    }
+    let mut trigger = match decide::trigger(app, delivery, &payload) {
         Ok(trigger) => trigger,
         Err(reason) => return record(app, delivery, Some(&payload), "ignored", reason, Vec::new()).await,
     };
     let mut files = None;
     if trigger.passive {
         // Nobody waits for an answer, so it is asked first whether there is anything to start.
-        let found = files::read(app, &trigger.repository).await?;
+        let found = read_files(app, &trigger.repository).await?;
+        if found.workflows.iter().any(|workflow| trigger.event.asks_for_files(workflow)) {
+            trigger.event.changed_files = changed_files(app, &trigger).await?;
+        }
         if !found.workflows.iter().any(|workflow| trigger.event.starts(workflow).is_ok()) {
             let reason = decide::nothing_starts(&delivery.event, &payload.action);
             return record(app, delivery, Some(&payload), "ignored", reason, Vec::new()).await;
@@ -50,6 +63,25 @@ pub async fn handle(app: &App, delivery: &Delivery) -> Result<(), AppError> {
             record(app, delivery, Some(&payload), outcome, reason, runs).await
         }
         Verdict::Refuse(reason) => refuse(app, delivery, &payload, &trigger, reason).await,
+    }
+}
+
+/// The workflow files, and whatever they want by the clock is kept.
+async fn read_files(app: &App, repository: &Repository) -> Result<files::Files, AppError> {
+    let found = files::read(app, repository).await?;
+    schedules::note(app, repository, &found.workflows).await?;
+    Ok(found)
+}
+
+/// The files that the event's pull request changes; none where the forge will not say, and filters then take it.
+async fn changed_files(app: &App, trigger: &Trigger) -> Result<Option<Vec<String>>, AppError> {
+    match app.forge.changed_files(&trigger.repository, trigger.number).await {
+        Ok(files) => Ok(Some(files)),
+        Err(error) if error.may_heal() || matches!(error, ForgeError::Unauthorized(_)) => Err(error.into()),
+        Err(error) => {
+            tracing::warn!(%error, "the changed files of a pull request could not be read");
+            Ok(None)
+        }
     }
 }
 
@@ -79,7 +111,7 @@ async fn start_all(
 ) -> Result<(), AppError> {
     let mut files = match files {
         Some(files) => files,
-        None => files::read(app, &trigger.repository).await?,
+        None => read_files(app, &trigger.repository).await?,
     };
     let mut runs = Vec::new();
     let mut problems = std::mem::take(&mut files.errors);
@@ -120,7 +152,11 @@ async fn start_all(
         (true, true) => ("ignored", "no workflow of the repository starts on this event".to_owned()),
     };
     if runs.is_empty() && problems.is_empty() && trigger.command {
-        reply(app, delivery, trigger, &comments::refused(&trigger.actor, reason_no_workflow())).await?;
+        let reason = match &trigger.chosen {
+            Some(name) => format!("no workflow `{name}` under `.cloud-code/` starts on `workflow_dispatch`"),
+            None => reason_no_workflow().to_owned(),
+        };
+        reply(app, delivery, trigger, &comments::refused(&trigger.actor, &reason)).await?;
     }
     record(app, delivery, Some(payload), outcome, reason, runs).await
 }

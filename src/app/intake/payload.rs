@@ -14,6 +14,18 @@ pub(super) struct Payload {
     pub(super) sender: Option<User>,
     pub(super) installation: Option<Installation>,
     pub(super) pull_request: Option<PullRequest>,
+    #[serde(default)]
+    pub(super) repositories: Vec<Named>,
+    #[serde(default)]
+    pub(super) repositories_added: Vec<Named>,
+    #[serde(default)]
+    pub(super) repositories_removed: Vec<Named>,
+}
+
+/// A repository in the lists of the events of an installation.
+#[derive(Debug, Deserialize)]
+pub(super) struct Named {
+    pub(super) full_name: String,
 }
 
 impl Payload {

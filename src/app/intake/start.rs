@@ -1,12 +1,12 @@
 //! Making a run of a workflow.
 
 use super::files;
-use crate::app::{App, AppError, groups, update};
+use crate::app::{App, AppError, groups, update, variables};
 use crate::ports::{Issue, Saved};
 use cloud_code_model::cli;
 use cloud_code_model::expression::{Contexts, JobStatus, Value as Computed};
 use cloud_code_model::ids::RunId;
-use cloud_code_model::run::{Effect, NewRun, Repository, Run, Subject, Trigger, WorkflowRef};
+use cloud_code_model::run::{Effect, HistoryEntry, NewRun, Repository, Run, Subject, Trigger, WorkflowRef};
 use cloud_code_model::workflow::plan::{self, ConcurrencyWish, Event};
 use cloud_code_model::workflow::{Plan, Step, Workflow};
 use jiff::Timestamp;
@@ -55,12 +55,16 @@ pub async fn start(
     workflow: Workflow,
 ) -> Result<Result<RunId, String>, AppError> {
     let path = workflow.path.clone();
-    let new = match new_run(app, spec, workflow) {
+    let (vars, without) = variables::of_repository(app, &spec.repository, &workflow.plan).await?;
+    let new = match new_run(app, spec, workflow, vars) {
         Ok(new) => new,
         Err(problem) => return Ok(Err(problem)),
     };
     let semantic_key = format!("{} {path}", spec.semantic_key);
-    let run = Run::new(new, app.clock.now());
+    let mut run = Run::new(new, app.clock.now());
+    if let Some(reason) = without {
+        run.history.push(HistoryEntry { at: run.created_at, what: reason });
+    }
     let (run, version) = match app.store.create(&run, &semantic_key).await? {
         Saved::At(version) => {
             tracing::info!(run = %run.id, repository = %run.repository.full_name(), issue = run.subject.number, "run queued");
@@ -82,20 +86,23 @@ pub async fn start(
     Ok(Ok(run.id))
 }
 
-fn new_run(app: &App, spec: &StartSpec, workflow: Workflow) -> Result<NewRun, String> {
+fn new_run(app: &App, spec: &StartSpec, workflow: Workflow, vars: Value) -> Result<NewRun, String> {
     runnable(app, &workflow.path, &workflow.plan)?;
-    let context = context(spec, &workflow);
+    let mut context = context(spec, &workflow);
     let at = |problem: String| format!("{}: {problem}", workflow.path);
     let contexts =
-        Contexts::new().with("github", Computed::from(&context)).with("vars", Computed::from(json!({})));
-    let inputs = match spec.event.name.as_str() {
-        "workflow_dispatch" => {
+        Contexts::new().with("github", Computed::from(&context)).with("vars", Computed::from(&vars));
+    let inputs = match workflow.dispatch_inputs().filter(|_| spec.event.name == "workflow_dispatch") {
+        Some(definitions) => {
             let given = spec.event.payload["inputs"].as_object().cloned().unwrap_or_default();
-            plan::resolve_inputs(&workflow.plan.inputs, &given, &contexts).map_err(at)?
+            let inputs = plan::resolve_inputs(definitions, &given, &contexts).map_err(at)?;
+            // As GitHub has them: all of them, with their defaults, each a text.
+            context["event"]["inputs"] = plan::texts(&inputs);
+            inputs
         }
-        _ => Value::Object(Map::new()),
+        None => Value::Object(Map::new()),
     };
-    let contexts = contexts.with("inputs", Computed::from(&inputs));
+    let contexts = contexts.with("github", Computed::from(&context)).with("inputs", Computed::from(&inputs));
     let concurrency: Option<ConcurrencyWish> = match &workflow.plan.concurrency {
         None => None,
         Some(concurrency) => plan::concurrency(concurrency, &contexts, &JobStatus::Success)
@@ -124,6 +131,7 @@ fn new_run(app: &App, spec: &StartSpec, workflow: Workflow) -> Result<NewRun, St
         branch,
         context,
         inputs,
+        vars,
         timing: app.settings.timing,
         plan: workflow.plan,
     })

@@ -1,6 +1,7 @@
 //! Asks a server's API. Blocking underneath (ureq), so each call runs on a blocking thread.
 
 use crate::http::state::TOKENS_VARIABLE;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::Read;
 use std::sync::Arc;
@@ -126,6 +127,22 @@ impl Client {
             match &client.token {
                 Some(token) => request.header("authorization", format!("Bearer {token}")).send_empty(),
                 None => request.send_empty(),
+            }
+        })
+        .await
+    }
+
+    /// POSTs JSON to a path below `/api/v1`.
+    pub(super) async fn post_json(&self, path: String, body: &impl Serialize) -> Result<Answer, ClientError> {
+        let body = serde_json::to_vec(body).map_err(|error| ClientError::Internal(error.to_string()))?;
+        self.send(move |client| {
+            let request = client
+                .agent
+                .post(format!("{}/api/v1{path}", client.server))
+                .header("content-type", "application/json");
+            match &client.token {
+                Some(token) => request.header("authorization", format!("Bearer {token}")).send(&body),
+                None => request.send(&body),
             }
         })
         .await

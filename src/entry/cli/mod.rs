@@ -11,6 +11,7 @@ pub mod runs;
 mod secrets;
 mod serve;
 mod show;
+mod start;
 mod table;
 mod workflow;
 

@@ -309,7 +309,7 @@ async fn follow(app: &App, id: &RunId, quiet: bool) -> anyhow::Result<Run> {
     let canceller = async {
         tokio::signal::ctrl_c().await?;
         progress_note("Ctrl-C: cancelling; once more to leave at once")?;
-        cancel::cancel(app, id, "Ctrl-C").await?;
+        cancel::cancel(app, id, "Ctrl-C", false).await?;
         tokio::signal::ctrl_c().await?;
         anyhow::bail!(
             "left while the run was being cancelled; its container is removed by the next `cloud-code run`"
@@ -342,7 +342,7 @@ async fn wait_quietly(app: &App, id: &RunId) -> anyhow::Result<Run> {
 
 async fn cancelled(app: &App, id: &RunId) -> anyhow::Result<Run> {
     tokio::signal::ctrl_c().await?;
-    cancel::cancel(app, id, "Ctrl-C").await?;
+    cancel::cancel(app, id, "Ctrl-C", false).await?;
     wait_quietly(app, id).await
 }
 

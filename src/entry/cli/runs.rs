@@ -1,7 +1,8 @@
-//! `cloud-code runs list|show|logs|cancel|approve|reject|rerun`: what the server knows, on the terminal.
+//! `cloud-code runs list|show|logs|start|cancel|approve|reject|rerun`: what the server knows, on the terminal.
 
 use super::client::{Answer, Client};
 use super::show;
+use super::start::{self, StartArgs};
 use super::table::{self, Cell, Palette};
 use crate::config::Environment;
 use crate::http::api::logs::{COMPLETE, NEXT_OFFSET};
@@ -48,6 +49,8 @@ pub enum RunsCommand {
     Show(ShowArgs),
     /// Print what a run's agent printed.
     Logs(LogsArgs),
+    /// Start a workflow that takes `workflow_dispatch`.
+    Start(StartArgs),
     /// End a run, or one job of it.
     Cancel(CancelArgs),
     /// Let a job pass its environment.
@@ -127,6 +130,9 @@ pub struct CancelArgs {
     /// Only this job, by its key.
     #[arg(long)]
     pub job: Option<String>,
+    /// Jobs too that would go on all the same (`if: always()`), also of a run that is being cancelled already.
+    #[arg(long, conflicts_with = "job")]
+    pub force: bool,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -239,11 +245,12 @@ pub async fn execute_in(
             let jobs = if args.all { "all" } else { "failed" };
             acted(&client, &args.run, "rerun", &[("jobs", jobs)], "runs again", out).await
         }
+        RunsCommand::Start(args) => start::start(&client, args, out).await,
         RunsCommand::Cancel(CancelArgs { run, job: Some(job), .. }) => {
             acted(&client, &run, "cancel-job", &[("job", &job)], "is being cancelled", out).await
         }
         RunsCommand::Cancel(args) => {
-            let answer = client.post(format!("/runs/{}/cancel", args.run)).await?;
+            let answer = client.post(format!("/runs/{}/cancel?force={}", args.run, args.force)).await?;
             let cancelled: ApiCancelled = client.json(&answer)?;
             if args.json {
                 return json(&answer, out);
@@ -278,7 +285,7 @@ fn read_token(path: &std::path::Path) -> Result<String, ClientError> {
         .map_err(|reason| ClientError::TokenFile { path: path.display().to_string(), reason })
 }
 
-fn print(lines: &[String], out: &mut (impl Write + Send)) -> Result<(), ClientError> {
+pub(super) fn print(lines: &[String], out: &mut (impl Write + Send)) -> Result<(), ClientError> {
     for line in lines {
         writeln!(out, "{line}")?;
     }
@@ -286,7 +293,7 @@ fn print(lines: &[String], out: &mut (impl Write + Send)) -> Result<(), ClientEr
 }
 
 /// The server's own JSON, laid out: fields that this version does not know are kept.
-fn json(answer: &Answer, out: &mut (impl Write + Send)) -> Result<(), ClientError> {
+pub(super) fn json(answer: &Answer, out: &mut (impl Write + Send)) -> Result<(), ClientError> {
     let value: serde_json::Value =
         serde_json::from_slice(&answer.body).map_err(|error| ClientError::Internal(error.to_string()))?;
     print(&[format!("{value:#}")], out)

@@ -76,7 +76,7 @@ impl Scoped {
 impl Named {
     fn parse(&self) -> anyhow::Result<(Scope, SecretName)> {
         let name = SecretName::parse(&self.name).with_context(|| {
-            format!("`{}` is no name; letters, digits and `_`, no digit first", self.name)
+            format!("`{}` is no name; letters, digits and `_`, no digit first, and neither PATH, HOME nor anything that begins with GITHUB_, CLOUD_CODE or LD_", self.name)
         })?;
         Ok((self.scope.parse()?, name))
     }

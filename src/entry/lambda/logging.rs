@@ -1,7 +1,9 @@
 //! Logs of the functions: one JSON object a line on standard output, which Lambda takes to CloudWatch.
 
 use crate::config::Environment;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Libraries that speak of requests, and so of credentials, at lower levels.
 const QUIET: &str =
@@ -15,11 +17,12 @@ pub(super) fn start(env: &Environment) -> anyhow::Result<()> {
     } else {
         format!("warn,cloud_code={level},cloud_code_git={level}")
     };
-    let filter = EnvFilter::try_new(format!("{directives},{QUIET}"))
-        .map_err(|error| anyhow::anyhow!("LOG: {error}"))?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).json();
-    subscriber
-        .flatten_event(true)
+    // No filter by spans and their fields, as the program itself has it: that brings regular expressions, a tenth of the webhook.
+    let filter: Targets =
+        format!("{directives},{QUIET}").parse().map_err(|error| anyhow::anyhow!("LOG: {error}"))?;
+    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false);
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
         .try_init()
         .map_err(|error| anyhow::anyhow!("logging could not be started: {error}"))
 }

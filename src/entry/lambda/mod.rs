@@ -111,6 +111,7 @@ impl Function {
             // No two processes of Lambda have the same, and none comes back.
             worker: format!("lambda-{}", uuid::Uuid::new_v4()),
             settings: config.agents.settings.clone(),
+            given: crate::app::Given::default(),
             saved: broadcast::channel(1024).0,
         };
         Ok(Self { app: Arc::new(app), queue, config: config.clone() })

@@ -20,6 +20,8 @@ pub struct Sweeper {
 pub struct Swept {
     /// Runs that were due.
     pub due: usize,
+    /// Runs that were started by the clock.
+    pub fired: usize,
     /// Orphans removed.
     pub removed: usize,
     /// Attempts looked at.
@@ -57,7 +59,8 @@ impl Sweeper {
                 }
             }
         }
-        tracing::debug!(due = swept.due, removed = swept.removed, looked_at, "swept");
-        Ok(Swept { due: swept.due, removed: swept.removed, looked_at })
+        let sweep::Swept { due, fired, removed } = swept;
+        tracing::debug!(due, fired, removed, looked_at, "swept");
+        Ok(Swept { due, fired, removed, looked_at })
     }
 }

@@ -1,6 +1,6 @@
 //! HTTP under Lambda: the webhook by itself, so that it begins quickly, and everything else.
 
-use super::{Function, environment, logging};
+use super::{Function, complete, logging};
 use crate::config::{Environment, GitHubConfig, ServerConfig, StorageConfig};
 use crate::entry::aws::{self, Aws};
 use crate::entry::health::AppHealth;
@@ -17,24 +17,25 @@ use tokio_util::sync::CancellationToken;
 /// # Errors
 /// The first setting that is missing or wrong.
 pub async fn webhook() -> anyhow::Result<Router> {
-    let aws = Aws::load().await;
-    let env = environment(&aws).await?;
+    let env = Environment::of_process();
     logging::start(&env)?;
-    webhook_with(&env, &aws).await
+    webhook_with(env, &Aws::load().await).await
 }
 
-/// With these settings.
+/// With these settings, and what the secrets that they name add.
 ///
 /// # Errors
 /// The first setting that is missing or wrong.
-pub async fn webhook_with(env: &Environment, aws: &Aws) -> anyhow::Result<Router> {
+pub async fn webhook_with(env: Environment, aws: &Aws) -> anyhow::Result<Router> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let storage = StorageConfig::read(env)?;
+    let storage = StorageConfig::read(&env)?;
     let queue = aws::queue(aws, &storage, &clock).context("QUEUE_URL: a function needs SQS")?;
-    if let Err(error) = queue.warm().await {
+    // Side by side: GitHub waits for all that a cold start does.
+    let (env, warm) = tokio::join!(complete(env, aws), queue.warm());
+    if let Err(error) = warm {
         tracing::warn!(%error, "could not open a connection before the first event");
     }
-    let secret = GitHubConfig::webhook_secret_of(env)?;
+    let secret = GitHubConfig::webhook_secret_of(&env?)?;
     Ok(http::webhooks(Arc::new(queue), clock, &secret)?)
 }
 

@@ -42,6 +42,7 @@ pub fn local(agents: &AgentsConfig, run: &LocalRun<'_>) -> anyhow::Result<App> {
         clock,
         worker: "local".to_owned(),
         settings: agents.settings.clone(),
+        given: crate::app::Given::default(),
         saved: broadcast::channel(1024).0,
     })
 }

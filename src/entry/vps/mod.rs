@@ -49,6 +49,7 @@ pub async fn app(config: &Config) -> anyhow::Result<App> {
         clock,
         worker: instance(&storage.data_dir),
         settings: config.agents.settings.clone(),
+        given: crate::app::Given::default(),
         saved: broadcast::channel(1024).0,
     })
 }

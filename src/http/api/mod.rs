@@ -3,6 +3,7 @@
 mod actions;
 mod cancel;
 mod decisions;
+pub mod dispatch;
 pub mod logs;
 pub(super) mod query;
 pub(super) mod runs;
@@ -24,7 +25,7 @@ const BASE: &str = "/api/v1";
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Cloud Code", description = "Runs that turn issues into pull requests: read them, cancel them, approve them, run them again."),
+    info(title = "Cloud Code", description = "Runs that turn issues into pull requests: read them, start them, cancel them, approve them, run them again."),
     components(schemas(ErrorBody, ErrorDetail)),
     modifiers(&Token),
     tags((name = "runs", description = "Runs and what is left of them"), (name = "decisions", description = "Why a delivery started a run, or none"))
@@ -56,6 +57,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(actions::approve))
         .routes(routes!(actions::reject))
         .routes(routes!(actions::rerun))
+        .routes(routes!(dispatch::dispatch))
         .routes(routes!(decisions::list));
     OpenApiRouter::with_openapi(Document::openapi()).nest(BASE, routes)
 }

@@ -5,7 +5,7 @@ use super::stack::{API_TOKEN, LLM_KEY, SHOP, Stack};
 use crate::harness::Workflow;
 use cloud_code::adapters::aws::keys;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) fn workflow(command: &str) -> String {
     Workflow::script(command).text()
@@ -50,6 +50,7 @@ async fn a_label_becomes_a_pull_request_on_aws() {
 
     the_console_shows_it(&stack).await;
     every_call_is_allowed(&stack).await;
+    a_run_asks_for_little(&stack).await;
     stack.forge.await_deliveries().await.unwrap();
     for delivery in stack.forge.deliveries() {
         // Those from before the webhook was set went nowhere.
@@ -84,7 +85,52 @@ async fn the_console_shows_it(stack: &Stack) {
     assert_eq!(status, 404);
 }
 
+/// What a run of one job asks of AWS and of GitHub. It is paid by the call: docs/aws.md has the sums.
+async fn a_run_asks_for_little(stack: &Stack) {
+    let calls = stack.aws.test("calls", json!({})).await;
+    let text = |call: &Value, name: &str| call[name].as_str().unwrap_or_default().to_owned();
+    let functions = ["Webhook", "Dispatcher", "Reporter"].map(|function| stack.key(function));
+    let mut counts = BTreeMap::<String, usize>::new();
+    for call in calls.as_array().unwrap() {
+        // The sweeper and the console are asked by the clock and by people. The task's own are by links, to its bucket.
+        let by_link = text(call, "service") == "s3" && text(call, "resource").starts_with(&stack.aws.bucket);
+        let ours = functions.contains(&text(call, "key"));
+        let others = ["Sweeper", "Console"].map(|function| stack.key(function)).contains(&text(call, "key"));
+        if ours || by_link && !others && text(call, "key") != "test" {
+            *counts.entry(format!("{} {}", text(call, "service"), text(call, "action"))).or_default() += 1;
+        }
+    }
+    let github = stack.forge.requests().len();
+    println!("a run's calls: {counts:#?}, GitHub {github}");
+    let sum = |service: &str| -> usize {
+        counts.iter().filter(|(name, _)| name.starts_with(service)).map(|(_, count)| count).sum()
+    };
+    // Twice what was counted, since reports and events come together or one by one.
+    for (service, most) in
+        [("dynamodb ", 350), ("sqs ", 120), ("s3 ", 60), ("ecs ", 12), ("secretsmanager ", 12)]
+    {
+        assert!((1..=most).contains(&sum(service)), "{service}: {counts:#?}");
+    }
+    assert!(github <= 80, "{github} requests to GitHub");
+}
+
 /// Every call that a function made is allowed by its role, and nothing that it may do without is in its policy.
+/// What functions did so far that their roles do not allow.
+pub(crate) async fn not_allowed(stack: &Stack) -> Vec<String> {
+    let calls = stack.aws.test("calls", json!({})).await;
+    let policies = stack.policies();
+    let mut lacking = Vec::new();
+    for function in ["Webhook", "Dispatcher", "Reporter", "Sweeper", "Console"] {
+        let key = json!(stack.key(function));
+        for call in calls.as_array().unwrap().iter().filter(|call| call["key"] == key) {
+            let denied = |(action, arn): &(String, String)| !policies.allow(function, action, arn);
+            lacking
+                .extend(needs(call).into_iter().filter(denied).map(|lack| format!("{function}: {lack:?}")));
+        }
+    }
+    lacking
+}
+
 async fn every_call_is_allowed(stack: &Stack) {
     let calls = stack.aws.test("calls", json!({})).await;
     let policies = stack.policies();
@@ -110,6 +156,7 @@ async fn every_call_is_allowed(stack: &Stack) {
             "iam:PassRole",
             "sqs:ReceiveMessage",
             "sqs:GetQueueAttributes",
+            "secretsmanager:ListSecrets",
         ];
         let needed: Vec<_> = needed.into_iter().collect();
         let idle = policies.idle(function, &needed);

@@ -4,6 +4,7 @@ mod cases;
 mod flow;
 mod iam;
 mod stack;
+mod starts;
 mod world;
 
 pub(crate) use world::{Aws, REGION};

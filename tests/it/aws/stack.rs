@@ -131,8 +131,8 @@ impl Stack {
             dir,
         };
         let aws = stack.aws.named(&stack.key("Webhook")).await;
-        let env = environment(&aws, &stack.environments, "Webhook").await;
-        let webhook = webhook_with(&env, &aws.clients()).await.unwrap();
+        let env = stack.environments["Webhook"].clone().into_iter().collect();
+        let webhook = webhook_with(env, &aws.clients()).await.unwrap();
         let console = console_with(
             &function(&stack.aws, &stack.environments, "Console", &stack.clock).await,
             crate::http::metrics(),

@@ -3,14 +3,16 @@
 use super::queue::sqlite::execute;
 use cloud_code::adapters::memory::MemoryStore;
 use cloud_code::adapters::vps::sql::Database;
-use cloud_code::ports::{Decision, RunFilter, RunSummary, Saved, Store, StoreError, Stored, SystemClock};
+use cloud_code::ports::{
+    Decision, RunFilter, RunSummary, Saved, ScheduledLine, Schedules, Store, StoreError, Stored, SystemClock,
+};
 use cloud_code_model::ids::RunId;
 use cloud_code_model::run::{
     Conclusion, Effect, Group, Input, NewRun, Repository, Run, RunStatus, Subject, Timing, Trigger,
     WorkflowRef, step,
 };
 use cloud_code_model::workflow::plan::ConcurrencyWish;
-use cloud_code_model::workflow::{self, Queue};
+use cloud_code_model::workflow::{self, Queue, Schedule};
 use jiff::{SignedDuration, Timestamp};
 use std::path::Path;
 use std::sync::Arc;
@@ -100,6 +102,7 @@ async fn suite<F: Future<Output = Fixture>>(make: impl Fn() -> F) {
     lists_are_filtered(make().await).await;
     lists_come_in_pages(make().await).await;
     groups_are_saved_by_compare_and_set(make().await).await;
+    schedules_are_saved_by_compare_and_set(make().await).await;
     decisions_replace_each_other(make().await).await;
     make().await.store.check().await.unwrap();
 }
@@ -135,6 +138,7 @@ fn run(delivery: &str, repository: &str, group: Option<&str>, created: i64) -> R
         }),
         branch: "cloud-code/issue-42".to_owned(),
         context: serde_json::json!({ "event": { "n": 1 } }),
+        vars: serde_json::Value::Null,
         timing: Timing::default(),
         inputs: serde_json::Value::Null,
         plan: workflow::implement().plan,
@@ -357,6 +361,50 @@ async fn groups_are_saved_by_compare_and_set(f: Fixture) {
     };
     futures::future::join_all((0..20).map(enter)).await;
     assert_eq!(f.store.group("acme/shop", "many").await.unwrap().0.entries.len(), 20);
+}
+
+async fn schedules_are_saved_by_compare_and_set(f: Fixture) {
+    let of = |name: &str, next: &[i64], refresh: Option<i64>| Schedules {
+        repository: run("d", name, None, 0).repository,
+        lines: next
+            .iter()
+            .map(|seconds| ScheduledLine {
+                workflow: ".cloud-code/nightly.yml".to_owned(),
+                schedule: Schedule {
+                    cron: "0 3 * * *".to_owned(),
+                    timezone: Some("Europe/London".to_owned()),
+                },
+                next: at(*seconds),
+            })
+            .collect(),
+        refresh_at: refresh.map(at),
+    };
+    assert_eq!(f.store.schedules("acme/shop").await.unwrap(), None);
+    let shop = of("Acme/Shop", &[20, 10], Some(100));
+    assert_eq!(shop.key(), "acme/shop");
+    assert!(!f.store.save_schedules(&shop, 3).await.unwrap(), "a version that never was");
+    assert!(f.store.save_schedules(&shop, 0).await.unwrap());
+    assert!(!f.store.save_schedules(&of("acme/shop", &[], None), 0).await.unwrap(), "somebody was faster");
+    assert_eq!(f.store.schedules("acme/shop").await.unwrap(), Some((shop.clone(), 1)));
+    assert!(f.store.save_schedules(&of("acme/tool", &[5], None), 0).await.unwrap());
+    assert!(f.store.save_schedules(&of("acme/docs", &[], Some(7)), 0).await.unwrap());
+    assert!(f.store.save_schedules(&of("acme/none", &[], None), 0).await.unwrap());
+    for (seconds, limit, expected) in [
+        (4, 10, &[][..]),
+        (5, 10, &["acme/tool"]),
+        (9, 10, &["acme/tool", "acme/docs"]),
+        (10, 10, &["acme/tool", "acme/docs", "acme/shop"]),
+        (10, 2, &["acme/tool", "acme/docs"]),
+    ] {
+        assert_eq!(f.store.schedules_due(at(seconds), limit).await.unwrap(), expected, "{seconds} {limit}");
+    }
+    // What has no time any more is due no more, and its version goes on.
+    assert!(f.store.save_schedules(&of("acme/tool", &[], None), 1).await.unwrap());
+    assert!(!f.store.save_schedules(&of("acme/tool", &[1], None), 1).await.unwrap());
+    assert_eq!(f.store.schedules_due(at(9), 10).await.unwrap(), ["acme/docs"]);
+    assert_eq!(f.store.schedules("acme/tool").await.unwrap().unwrap().1, 2);
+    assert!(f.store.save_schedules(&of("acme/tool", &[1], None), 2).await.unwrap());
+    assert_eq!(f.store.schedules_due(at(1), 10).await.unwrap(), ["acme/tool"]);
 }
 
 async fn decisions_replace_each_other(f: Fixture) {

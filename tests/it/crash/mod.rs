@@ -6,6 +6,7 @@ mod clis;
 mod containers;
 mod disk;
 mod kill;
+mod mixed;
 mod network;
 mod stop;
 mod world;

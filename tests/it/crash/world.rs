@@ -51,13 +51,10 @@ impl World {
         forge.set_permission(REPOSITORY, "ada", Some(Role::Write)).unwrap();
         forge.install_app(REPOSITORY).unwrap();
         let address = address();
-        forge.set_webhook(Some(Webhook {
-            url: format!("http://{address}/webhooks/github/"),
-            secret: WEBHOOK_SECRET.to_owned(),
-        }));
-        // Nobody listens yet: the ping fails, as it may.
-        forge.await_deliveries().await.unwrap();
         let mut world = Self { forge, dir, address, env: BTreeMap::new(), server: None, starts: 0 };
+        world.send_webhooks();
+        // Nobody listens yet: the ping fails, as it may.
+        world.forge.await_deliveries().await.unwrap();
         let app = world.forge.app();
         for (name, value) in [
             ("LISTEN_ADDR", address.to_string()),
@@ -80,6 +77,14 @@ impl World {
             world.set("AGENT_IMAGE_PREFIX", &prefix);
         }
         world
+    }
+
+    /// Makes the forge send webhooks here.
+    pub(super) fn send_webhooks(&self) {
+        self.forge.set_webhook(Some(Webhook {
+            url: format!("http://{}/webhooks/github/", self.address),
+            secret: WEBHOOK_SECRET.to_owned(),
+        }));
     }
 
     /// A setting of the server, from its next start on.
@@ -112,6 +117,13 @@ impl World {
         command.arg("serve").env_clear().envs(&self.env);
         command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).kill_on_drop(true);
+        command
+    }
+
+    /// Another command of the program, with this world's settings.
+    pub(super) fn program(&self, arguments: &[&str]) -> std::process::Command {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_cloud-code"));
+        command.args(arguments).env_clear().envs(&self.env);
         command
     }
 

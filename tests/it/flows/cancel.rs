@@ -1,6 +1,6 @@
 //! Ending a run that somebody no longer wants, at every moment of its life.
 
-use crate::harness::{Options, WAIT_FOR_GO, Workflow, World, signal};
+use crate::harness::{API_TOKEN, Options, WAIT_FOR_GO, Workflow, World, program, signal};
 use rustix::process::Signal;
 
 const SLOW: &str = "echo x > x.txt; sleep 600";
@@ -146,5 +146,55 @@ async fn while_it_publishes() {
     // A push that is under way is not torn apart: what was published is told.
     world.expect_comment(number, &["✅ **Done.**", "pull request #2"]).await;
     world.expect_pull(number).await;
+    world.finish().await;
+}
+
+const CLEANING: &str = "name: cleaning
+on: { issues: { types: [labeled] } }
+jobs:
+  work: { steps: [{ run: 'sleep 600' }] }
+  clean: { needs: work, if: always(), steps: [{ run: 'sleep 600' }] }
+  tell: { needs: clean, if: always(), steps: [{ run: 'true' }] }
+";
+
+/// A job that says `always()` goes on when its run is cancelled; by force it ends too.
+#[tokio::test(flavor = "multi_thread")]
+async fn by_force() {
+    let world = World::start(Options::default().workflow(CLEANING)).await;
+    for way in ["comment", "api", "command line"] {
+        let number = world.ask("Never mind", "");
+        let id = running(&world, number).await;
+        world.comment("ann", number, "/cloud-code cancel");
+        world.expect_comment(number, &["@ann, the run is being cancelled."]).await;
+        world
+            .expect_run(number, "the cleaning at work", |run| {
+                run.jobs[1].attempts.first().is_some_and(|attempt| attempt.started_at.is_some())
+            })
+            .await;
+        match way {
+            "comment" => {
+                world.comment("ann", number, "/cloud-code cancel --force");
+                world.expect_comment(number, &["@ann, the run is being cancelled, with all its jobs."]).await;
+            }
+            "api" => {
+                let path = format!("/api/v1/runs/{id}/cancel");
+                assert_eq!(world.http("POST", &format!("{path}?force=perhaps")).await.status, 400);
+                assert_eq!(world.http("POST", &format!("{path}?force=true")).await.status, 202);
+            }
+            _ => {
+                let mut command = program(world.dir());
+                command.args(["runs", "cancel", &id, "--force"]).env("CLOUD_CODE_TOKEN", API_TOKEN);
+                command.env("CLOUD_CODE_SERVER", format!("http://{}", world.setting("LISTEN_ADDR")));
+                let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+                assert!(output.status.success(), "{output:?}");
+            }
+        }
+        let run = world.expect_conclusion(number, "cancelled").await;
+        let ends: Vec<_> = run.jobs.iter().map(|job| job.conclusion.as_deref().unwrap_or_default()).collect();
+        assert_eq!(ends, ["cancelled"; 3], "{way}");
+        world.settle().await;
+        world.expect_all_comments(number, "🛑 **Cancelled**");
+    }
+    world.assert_nothing_published();
     world.finish().await;
 }

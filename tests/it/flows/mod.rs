@@ -4,6 +4,7 @@
 mod again;
 mod cancel;
 mod changes;
+mod conversations;
 mod doubles;
 mod failures;
 mod hostile;
@@ -13,4 +14,5 @@ mod local;
 mod prompts;
 mod refusals;
 mod road;
+mod starts;
 mod trouble;

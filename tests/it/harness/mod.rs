@@ -8,7 +8,7 @@ mod options;
 mod processes;
 mod server;
 
-pub(crate) use options::{Options, Workflow};
+pub(crate) use options::{Options, Workflow, indented};
 pub(crate) use server::{Log, ServerProcess, program, signal};
 
 use cloud_code_forge::{Forge, ForgeConfig, Role, Webhook};

@@ -101,8 +101,16 @@ impl cloud_code::http::Cancel for Nobody {
         &self,
         _: &cloud_code_model::ids::RunId,
         _: &str,
+        _: bool,
     ) -> Result<cloud_code::http::CancelOutcome, cloud_code::ports::StoreError> {
         Ok(cloud_code::http::CancelOutcome::NotFound)
+    }
+
+    async fn dispatch(
+        &self,
+        _: cloud_code::http::WorkflowDispatch,
+    ) -> Result<cloud_code::http::DispatchOutcome, cloud_code::http::DispatchError> {
+        Ok(cloud_code::http::DispatchOutcome::NotFound(String::new()))
     }
 
     async fn act(
@@ -379,4 +387,35 @@ async fn openapi_is_the_one_in_docs() {
         "docs/openapi.json is not what the code says; renew it with UPDATE_OPENAPI=1 cargo test --test it openapi, \
          and look at its diff: a removed or renamed field breaks callers"
     );
+}
+
+#[tokio::test]
+async fn workflows_are_started() {
+    let world = World::new();
+    let path = "/api/v1/repositories/acme/shop/dispatches";
+    let ask = async |token: &str, kind: &str, body: &str| {
+        let request = Request::post(path).header("authorization", format!("Bearer {token}"));
+        let request = request.header("content-type", kind).body(Body::from(body.to_owned())).unwrap();
+        world.send(request).await
+    };
+    let json = "application/json";
+    for (token, kind, body, status, said) in [
+        ("wrong", json, r#"{"workflow":"release.yml"}"#, 401, "none of the tokens"),
+        (TOKEN, "text/plain", r#"{"workflow":"release.yml"}"#, 400, "Content-Type"),
+        (TOKEN, json, "{", 400, "the body"),
+        (TOKEN, json, r#"{"workflow":"release.yml","input":{}}"#, 400, "unknown field `input`"),
+        (TOKEN, json, r#"{"workflow":"release.yml","inputs":[]}"#, 400, "inputs"),
+        (TOKEN, json, r#"{"workflow":"release.yml"}"#, 409, "the input `version` is required"),
+        (TOKEN, json, r#"{"workflow":"none.yml"}"#, 404, "there is no workflow `none.yml`"),
+        (TOKEN, json, r#"{"workflow":"broken.yml"}"#, 503, "see the server's log"),
+        (TOKEN, json, r#"{"workflow":"release.yml","inputs":{"version":1},"by":"ann"}"#, 201, "\"run\":\"r-"),
+    ] {
+        let answer = ask(token, kind, body).await;
+        assert_eq!(answer.status, status, "{body}: {}", answer.body);
+        assert!(
+            answer.body.contains(said) && !answer.body.contains("/secret/path"),
+            "{body}: {}",
+            answer.body
+        );
+    }
 }

@@ -6,7 +6,8 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use cloud_code::adapters::memory::{ManualClock, MemoryArtifacts, MemoryQueue, MemoryStore};
 use cloud_code::http::{
-    ActOutcome, Action, Cancel, CancelOutcome, Health, HttpParts, HttpState, PartHealth, router,
+    ActOutcome, Action, Cancel, CancelOutcome, DispatchError, DispatchOutcome, Health, HttpParts, HttpState,
+    PartHealth, WorkflowDispatch, router,
 };
 use cloud_code::ports::{
     Artifact, Artifacts, Clock, DeadLetter, Delivery, Depth, Lane, Leased, Pushed, Queue, QueueError,
@@ -188,6 +189,7 @@ pub(super) fn queued(delivery: &str, title: &str) -> Run {
         concurrency: None,
         branch: "cloud-code/issue-42".to_owned(),
         context: serde_json::json!({ "event": { "secret-ish": "never shown" } }),
+        vars: serde_json::Value::Null,
         timing: Timing::default(),
         inputs: serde_json::Value::Null,
         plan: implement().plan,
@@ -291,14 +293,23 @@ struct Canceller(Arc<MemoryStore>);
 
 #[async_trait]
 impl Cancel for Canceller {
-    async fn cancel(&self, id: &RunId, by: &str) -> Result<CancelOutcome, StoreError> {
+    async fn cancel(&self, id: &RunId, by: &str, force: bool) -> Result<CancelOutcome, StoreError> {
         let Some(mut stored) = self.0.load(id).await? else { return Ok(CancelOutcome::NotFound) };
         if stored.run.is_over() {
             return Ok(CancelOutcome::AlreadyOver);
         }
-        step(&mut stored.run, Input::Cancel { by: by.to_owned(), replaced_by: None, force: false }, noon());
+        step(&mut stored.run, Input::Cancel { by: by.to_owned(), replaced_by: None, force }, noon());
         self.0.save(&stored.run, stored.version).await?;
         Ok(CancelOutcome::Accepted)
+    }
+
+    async fn dispatch(&self, wish: WorkflowDispatch) -> Result<DispatchOutcome, DispatchError> {
+        match (wish.workflow.as_str(), wish.inputs.len()) {
+            ("release.yml", 0) => Ok(DispatchOutcome::Refused("the input `version` is required".to_owned())),
+            ("release.yml", _) => Ok(DispatchOutcome::Started(RunId::derive(&wish.name, &wish.workflow))),
+            ("broken.yml", _) => Err(DispatchError::Other("at /secret/path".to_owned())),
+            (other, _) => Ok(DispatchOutcome::NotFound(format!("there is no workflow `{other}`"))),
+        }
     }
 
     async fn act(&self, id: &RunId, action: Action, by: &str) -> Result<ActOutcome, StoreError> {

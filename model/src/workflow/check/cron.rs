@@ -33,7 +33,7 @@ pub(super) fn check(node: &Node, report: &mut Report) {
         if let Some(cron) = item.get("cron")
             && let Some(text) = cron.as_str().filter(|text| !text.is_empty())
         {
-            match minutes_of(text) {
+            match fields(text).map(|fields| fields.minutes) {
                 Err(wrong) => report.error(cron.at, "cron", format!("`{text}` is no schedule: {wrong}")),
                 Ok(minutes) => {
                     if let Some(between) = shortest(&minutes).filter(|&between| between < 5) {
@@ -59,20 +59,39 @@ pub(super) fn check(node: &Node, report: &mut Report) {
     }
 }
 
-/// The minutes of an hour at which it starts.
-fn minutes_of(text: &str) -> Result<Vec<u32>, String> {
-    let fields: Vec<&str> = text.split_ascii_whitespace().collect();
-    if fields.len() != FIELDS.len() {
-        return Err(format!("expected 5 fields (minute hour day month weekday), found {}", fields.len()));
-    }
-    let mut minutes = Vec::new();
-    for (at, (field, (name, least, most, words))) in fields.iter().zip(FIELDS).enumerate() {
-        let values = values(field, least, most, words).map_err(|wrong| format!("in the {name}, {wrong}"))?;
-        if at == 0 {
-            minutes = values;
-        }
-    }
-    Ok(minutes)
+/// What a cron line says: the values of each field, in order.
+pub(in crate::workflow) struct Fields {
+    pub(in crate::workflow) minutes: Vec<u32>,
+    pub(in crate::workflow) hours: Vec<u32>,
+    pub(in crate::workflow) days: Vec<u32>,
+    pub(in crate::workflow) months: Vec<u32>,
+    /// 0 and 7 are Sunday.
+    pub(in crate::workflow) weekdays: Vec<u32>,
+    /// Whether the day of the month is left open.
+    pub(in crate::workflow) every_day: bool,
+    /// Whether the day of the week is left open.
+    pub(in crate::workflow) every_weekday: bool,
+}
+
+/// Reads a cron line; the error says what is wrong with it.
+pub(in crate::workflow) fn fields(text: &str) -> Result<Fields, String> {
+    let parts: Vec<&str> = text.split_ascii_whitespace().collect();
+    let &[minutes, hours, days, months, weekdays] = parts.as_slice() else {
+        return Err(format!("expected 5 fields (minute hour day month weekday), found {}", parts.len()));
+    };
+    let field = |text: &str, (name, least, most, words): (&str, u32, u32, &[&str])| {
+        values(text, least, most, words).map_err(|wrong| format!("in the {name}, {wrong}"))
+    };
+    let [of_minutes, of_hours, of_days, of_months, of_weekdays] = FIELDS;
+    Ok(Fields {
+        minutes: field(minutes, of_minutes)?,
+        hours: field(hours, of_hours)?,
+        days: field(days, of_days)?,
+        months: field(months, of_months)?,
+        weekdays: field(weekdays, of_weekdays)?,
+        every_day: days.starts_with('*'),
+        every_weekday: weekdays.starts_with('*'),
+    })
 }
 
 fn values(field: &str, least: u32, most: u32, words: &[&str]) -> Result<Vec<u32>, String> {
@@ -131,7 +150,7 @@ mod tests {
             ("0 0 1 jan MON-fri", None),
             ("5,10/20 1-3 * * 7", Some(5)),
         ] {
-            assert_eq!(minutes_of(text).map(|minutes| shortest(&minutes)), Ok(between), "{text}");
+            assert_eq!(fields(text).map(|fields| shortest(&fields.minutes)), Ok(between), "{text}");
         }
         for text in [
             "",
@@ -144,7 +163,7 @@ mod tests {
             "@daily",
             "* * 0 * *",
         ] {
-            assert!(minutes_of(text).is_err(), "{text}");
+            assert!(fields(text).is_err(), "{text}");
         }
     }
 }

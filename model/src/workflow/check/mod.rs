@@ -5,7 +5,7 @@ mod action;
 mod agent;
 mod conditions;
 mod containers;
-mod cron;
+pub(super) mod cron;
 mod events;
 mod glob;
 mod injection;

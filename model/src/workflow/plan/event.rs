@@ -54,15 +54,27 @@ impl Event {
                 fits_branch(on, self.payload["workflow_run"]["head_branch"].as_str())
             }
             "schedule" => match self.payload["schedule"].as_str() {
-                Some(cron) if !on.cron.iter().any(|line| line == cron) => {
+                Some(cron) if !on.schedules.iter().any(|line| line.cron == cron) => {
                     Err(format!("it has no schedule `{cron}`"))
                 }
-                _ => Ok(()),
+                _ => self.fits_name(workflow),
             },
-            "workflow_dispatch" => match self.payload["workflow"].as_str() {
-                Some(wanted) if !is_called(workflow, wanted) => Err(format!("`{wanted}` is asked for")),
-                _ => Ok(()),
-            },
+            "workflow_dispatch" => self.fits_name(workflow),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the workflow looks at the files of a pull request, and what they are has still to be found out.
+    pub fn asks_for_files(&self, workflow: &Workflow) -> bool {
+        let pull = matches!(self.name.as_str(), "pull_request" | "pull_request_target");
+        pull && self.changed_files.is_none()
+            && workflow.filters_paths(&self.name)
+            && self.starts(workflow).is_ok()
+    }
+
+    fn fits_name(&self, workflow: &Workflow) -> Result<(), String> {
+        match self.payload["workflow"].as_str() {
+            Some(wanted) if !workflow.is_called(wanted) => Err(format!("`{wanted}` is asked for")),
             _ => Ok(()),
         }
     }
@@ -125,12 +137,6 @@ fn fits_branch(on: &EventDefinition, branch: Option<&str>) -> Result<(), String>
 fn passes(taken: Option<&[String]>, ignored: Option<&[String]>, name: &str) -> bool {
     taken.is_none_or(|patterns| matches(patterns, name))
         && !ignored.is_some_and(|patterns| matches(patterns, name))
-}
-
-/// Whether a workflow is meant by its path, its file's name or its own name.
-fn is_called(workflow: &Workflow, name: &str) -> bool {
-    let file = workflow.path.rsplit('/').next().unwrap_or_default();
-    [workflow.path.as_str(), file, workflow.name.as_str()].contains(&name)
 }
 
 /// The files that a push's commits name; none where the payload lists no commit.

@@ -33,9 +33,19 @@ pub fn resolve_inputs(
             (None, None) if definition.required => return Err(format!("the input `{name}` is required")),
             (None, None) => missing(definition),
         };
+        if value.is_array() || value.is_object() {
+            return Err(format!("the input `{name}` is no text, number or boolean"));
+        }
         inputs.insert(name.clone(), typed(name, definition, value)?);
     }
     Ok(Value::Object(inputs))
+}
+
+/// The inputs as `github.event.inputs` has them: each a text.
+pub fn texts(inputs: &Value) -> Value {
+    let text = |value: &Value| Value::from(Computed::from(value).to_display_string().to_string());
+    let inputs = inputs.as_object().into_iter().flatten();
+    Value::Object(inputs.map(|(name, value)| (name.clone(), text(value))).collect())
 }
 
 fn find<'a>(mut names: impl Iterator<Item = &'a String>, name: &str) -> Option<&'a String> {
@@ -106,5 +116,8 @@ mod tests {
         check("{a: {type: choice, options: [p, q]}}", json!({}), Ok(json!({"a": "p"})));
         check("{a: {type: choice, options: [p, q]}}", json!({"a": "r"}), Err("one of `p`, `q`, not `r`"));
         check("{a: {}}", json!({"b": 1}), Err("no input `b`"));
+        check("{a: {}}", json!({"a": [1]}), Err("`a` is no text, number or boolean"));
+        let inputs = json!({"a": true, "b": 1.5, "c": "x"});
+        assert_eq!(texts(&inputs), json!({"a": "true", "b": "1.5", "c": "x"}));
     }
 }

@@ -9,6 +9,6 @@ mod pattern;
 
 pub use event::{Event, github, guess_event_name};
 pub use group::{ConcurrencyWish, concurrency};
-pub use inputs::resolve_inputs;
+pub use inputs::{resolve_inputs, texts};
 pub use matrix::{MAX_JOBS, Matrix, combinations, suffix};
 pub use pattern::matches;

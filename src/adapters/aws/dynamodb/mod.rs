@@ -1,11 +1,14 @@
 //! The store: runs and decisions in one table. The keys are in [`super::keys`].
 
 mod runs;
+mod schedules;
 
 use super::error::why;
 use super::item::{b, bytes, n, number, s, text};
 use super::{Aws, keys, pack};
-use crate::ports::{Clock, Decision, Page, RunFilter, RunSummary, Saved, Store, StoreError, Stored};
+use crate::ports::{
+    Clock, Decision, Page, RunFilter, RunSummary, Saved, Schedules, Store, StoreError, Stored,
+};
 use async_trait::async_trait;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::TableStatus;
@@ -175,6 +178,26 @@ impl Store for DynamoStore {
             }
             Err(error) => Err(unavailable(&error)),
         }
+    }
+
+    async fn schedules(&self, key: &str) -> Result<Option<(Schedules, u64)>, StoreError> {
+        self.load_schedules(key).await
+    }
+
+    async fn save_schedules(&self, schedules: &Schedules, version: u64) -> Result<bool, StoreError> {
+        self.put_schedules(schedules, version).await
+    }
+
+    async fn schedules_due(&self, now: Timestamp, limit: usize) -> Result<Vec<String>, StoreError> {
+        let query = self
+            .query("due", keys::DUE_SCHEDULES)
+            .key_condition_expression("#partition = :partition AND due_at < :after")
+            .expression_attribute_values(":after", s(keys::after(now)));
+        self.collect(query, limit, |item| {
+            let key = text(item, keys::PK).and_then(|key| key.strip_prefix("schedules#"));
+            Ok(key.unwrap_or_default().to_owned())
+        })
+        .await
     }
 
     async fn active_on(&self, repository: &str, subject: u64) -> Result<Vec<RunId>, StoreError> {

@@ -21,9 +21,10 @@ const LINKS: Duration = Duration::from_secs(3600 - 60);
 /// The file in which a later grant is found.
 const GRANT_FILE: &str = "grant.json";
 /// What the agent reads.
-const READ: [Artifact; 1] = [Artifact::Tasking];
+const READ: [Artifact; 2] = [Artifact::Tasking, Artifact::EarlierSession];
 /// What the agent writes.
-const WRITTEN: [Artifact; 4] = [Artifact::Report, Artifact::Bundle, Artifact::Log, Artifact::Transcript];
+const WRITTEN: [Artifact; 5] =
+    [Artifact::Report, Artifact::Bundle, Artifact::Log, Artifact::Transcript, Artifact::Session];
 
 /// Whether a grant is to be renewed: half of its hour is over.
 pub fn is_half_over(until: Timestamp, now: Timestamp) -> bool {

@@ -10,7 +10,7 @@
 //! on this machine in any case. `CLOUD_CODE_SECRETS` names them, so that the agent knows what to mask. **bollard logs whole
 //! requests at `trace` and whole answers at `debug`, environment and all: a log filter must hold it at `info` or less.**
 //!
-//! A container whose network is restricted has a proxy beside it, in a network of their own: see `network.rs`.
+//! A container whose network is restricted has none, but a socket with a proxy at its other end: see `network.rs`.
 //!
 //! Several installations may share one daemon: each sees only the containers that have its own `cloud-code.instance` label.
 
@@ -34,7 +34,6 @@ use cloud_code_model::ids::AttemptId;
 use futures::StreamExt;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
-use tokio::sync::Mutex;
 
 const LOOKS: usize = 100;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
@@ -94,15 +93,13 @@ impl DockerConfig {
 pub struct DockerRunner {
     config: DockerConfig,
     client: Client,
-    /// Held while an attempt's network is made; the daemon makes one at a time in any case.
-    networks: Mutex<()>,
 }
 
 impl DockerRunner {
     /// Takes the settings. The daemon need not be up: it is looked for when it is first needed, and again until it is found.
     pub fn connect(config: DockerConfig) -> Self {
         let client = Client::new(config.host.clone());
-        Self { config, client, networks: Mutex::default() }
+        Self { config, client }
     }
 
     /// The attempt's container, if there is one of ours.
@@ -121,11 +118,11 @@ impl DockerRunner {
         }
     }
 
-    /// Makes the container; in this network, where its own is restricted. That another launch made it meanwhile is fine.
-    async fn create(&self, launch: &Launch, network: Option<&str>) -> Result<(), RunnerError> {
+    /// Makes the container. That another launch made it meanwhile is fine.
+    async fn create(&self, launch: &Launch) -> Result<(), RunnerError> {
         let docker = self.client.get().await?;
         let cores = docker.info().await.map_err(mapped)?.ncpu;
-        let body = spec::container(&self.config, launch, network, cores)?;
+        let body = spec::container(&self.config, launch, cores)?;
         let options = CreateContainerOptionsBuilder::new().name(&launch.attempt.name()).build();
 
         let mut answer = docker.create_container(Some(options.clone()), body.clone()).await;
@@ -146,6 +143,15 @@ impl DockerRunner {
         }
     }
 
+    /// Hands the workspace over and makes the container, unless it is there.
+    async fn make(&self, launch: &Launch, found: Option<&container::Found>) -> Result<(), RunnerError> {
+        if found.is_some() {
+            return Ok(());
+        }
+        ownership::hand_over(&launch.workspace, self.config.user).await?;
+        self.create(launch).await
+    }
+
     /// The container that has just been made. While another server makes it, its name is taken already and it can't be seen yet.
     async fn made(&self, attempt: &AttemptId) -> Result<container::Found, RunnerError> {
         for _ in 0..LOOKS {
@@ -157,18 +163,19 @@ impl DockerRunner {
         Err(RunnerError::Failed(format!("the container {} was made and can't be found", attempt.name())))
     }
 
-    /// Starts the container that has been made.
-    async fn start(&self, launch: &Launch) -> Result<(), RunnerError> {
+    /// Starts the container that has been made, unless it runs or has ended. Its name.
+    async fn start(&self, launch: &Launch) -> Result<String, RunnerError> {
+        let name = launch.attempt.name();
         let found = self.made(&launch.attempt).await?;
         self.expect_ours(&launch.attempt, &found)?;
         if !found.never_started() {
-            return Ok(());
+            return Ok(name);
         }
         let docker = self.client.get().await?;
-        match docker.start_container(&launch.attempt.name(), None).await {
-            Ok(()) => Ok(()),
+        match docker.start_container(&name, None).await {
+            Ok(()) => Ok(name),
             // Another launch was quicker.
-            Err(error) if is_status(&error, 304) => Ok(()),
+            Err(error) if is_status(&error, 304) => Ok(name),
             Err(error) if network::is_network_fault(&error) => Err(network::network_error(error)),
             Err(error) => Err(client::start_error(error, &launch.image)),
         }
@@ -237,34 +244,25 @@ impl Runner for DockerRunner {
         let found = self.find_any(&launch.attempt).await?;
         if let Some(found) = &found {
             self.expect_ours(&launch.attempt, found)?;
-            // One that runs or has ended is left as it is: the attempt has run.
-            if !found.never_started() {
+            // One that has ended is left as it is: the attempt has run.
+            if found.status() != ContainerStatus::Running && !found.never_started() {
                 return Ok(launch.attempt.name());
             }
         }
         let docker = self.client.get().await?;
-        self.ensure_network().await?;
-        let hand_over = ownership::hand_over(&launch.workspace, self.config.user);
-        let container = async |network: Option<&str>| {
-            if found.is_none() {
-                self.create(&launch, network).await?;
-            }
-            self.start(&launch).await
+        let Network::Restricted(allow) = &launch.network else {
+            self.ensure_network().await?;
+            self.make(&launch, found.as_ref()).await?;
+            return self.start(&launch).await;
         };
-        if let Network::Restricted(allow) = &launch.network {
-            let network = async {
-                let _one = self.networks.lock().await;
-                network::ensure(docker, &self.config, &launch.attempt).await
-            };
-            let ((), network) = tokio::try_join!(hand_over, network)?;
-            // Side by side: the agent waits for its proxy.
-            let proxy = network::start_proxy(docker, &self.config, &launch, allow, &network);
-            tokio::try_join!(container(Some(&network)), proxy)?;
-        } else {
-            hand_over.await?;
-            container(None).await?;
-        }
-        Ok(launch.attempt.name())
+        let volume = network::ensure_volume(docker, &self.config, &launch.attempt);
+        tokio::try_join!(self.ensure_network(), volume)?;
+        let proxy = network::create_proxy(docker, &self.config, &launch, allow);
+        tokio::try_join!(self.make(&launch, found.as_ref()), proxy)?;
+        let name = self.start(&launch).await?;
+        // After the container, which has work to do before it needs a way out: until the proxy listens, connections wait.
+        network::start_proxy(docker, &self.config, &launch).await?;
+        Ok(name)
     }
 
     async fn status(&self, attempt: &AttemptId) -> Result<ContainerStatus, RunnerError> {
@@ -335,9 +333,9 @@ impl Runner for DockerRunner {
         let mut listed: Vec<Listed> = containers.into_iter().filter_map(container::listed).collect();
         // What serves an attempt whose container is gone stands for it, so that it is looked for and removed.
         let left = proxies.into_iter().filter_map(container::listed);
-        let networks = network::list(docker, &self.config).await?.into_iter();
-        let networks = networks.map(|(attempt, created_at)| Listed { attempt, running: false, created_at });
-        for part in left.chain(networks) {
+        let volumes = network::list(docker, &self.config).await?.into_iter();
+        let volumes = volumes.map(|(attempt, created_at)| Listed { attempt, running: false, created_at });
+        for part in left.chain(volumes) {
             if !listed.iter().any(|listed| listed.attempt == part.attempt) {
                 listed.push(Listed { running: false, ..part });
             }

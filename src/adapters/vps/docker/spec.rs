@@ -26,12 +26,10 @@ const HOME: &str = "/home/agent";
 /// more than it has itself, and would not start the container.
 const OPEN_FILES: i64 = 4096;
 
-/// The container for `launch`, in the network `confined` where it has one of its own, on a daemon that has `cores` processors,
-/// where it says so.
+/// The container for `launch`, on a daemon that has `cores` processors, where it says so.
 pub(super) fn container(
     config: &DockerConfig,
     launch: &Launch,
-    confined: Option<&str>,
     cores: Option<i64>,
 ) -> Result<ContainerCreateBody, RunnerError> {
     let attempt = &launch.attempt;
@@ -83,10 +81,10 @@ pub(super) fn container(
         }),
         ..HostConfig::default()
     };
-    match (&launch.network, confined) {
-        (Network::Open, _) => {}
-        (Network::Restricted(_), Some(network)) => network::confine(&mut host, network),
-        (Network::None | Network::Restricted(_), _) => host.network_mode = Some("none".to_owned()),
+    match &launch.network {
+        Network::Open => {}
+        Network::Restricted(_) => network::confine(&mut host, attempt),
+        Network::None => host.network_mode = Some("none".to_owned()),
     }
 
     Ok(ContainerCreateBody {
@@ -188,26 +186,26 @@ mod tests {
     }
 
     #[test]
-    fn a_restricted_one_is_in_its_own_network_alone() {
+    fn a_restricted_one_has_a_socket_and_no_network() {
         let mut config = DockerConfig::new("i");
         config.extra_hosts = vec!["a:host-gateway".to_owned()];
         let mut restricted = launch();
         let modes = |launch: &Launch| {
-            let body = container(&config, launch, Some("own"), None).unwrap();
+            let body = container(&config, launch, None).unwrap();
             let host = body.host_config.unwrap();
             (
                 host.network_mode.unwrap(),
-                host.extra_hosts.is_some(),
-                host.dns.is_some(),
+                host.extra_hosts.unwrap_or_default().join(" "),
+                host.mounts.unwrap().len(),
                 body.env.unwrap().join(" "),
             )
         };
-        let (mode, hosts, dns, env) = modes(&restricted);
-        assert_eq!((mode.as_str(), hosts, dns), ("bridge", true, false));
+        let (mode, hosts, mounts, env) = modes(&restricted);
+        assert_eq!((mode.as_str(), hosts.as_str(), mounts), ("bridge", "a:host-gateway", 1));
         assert!(!env.contains("PROXY"), "{env}");
         restricted.network = Network::Restricted(AllowList::default());
-        let (mode, hosts, dns, env) = modes(&restricted);
-        assert_eq!((mode.as_str(), hosts, dns), ("own", false, true));
+        let (mode, hosts, mounts, env) = modes(&restricted);
+        assert_eq!((mode.as_str(), hosts.as_str(), mounts), ("none", "cloud-code-proxy:127.0.0.1", 2));
         for name in [
             "HTTP_PROXY=http://cloud-code-proxy:3128 ",
             "https_proxy=",
@@ -242,7 +240,7 @@ mod tests {
         assert!(!error.may_heal() && !error.to_string().contains("s3cret"), "{error}");
         let mut bad = launch();
         bad.workspace = "relative".into();
-        assert!(container(&DockerConfig::new("i"), &bad, None, None).is_err());
+        assert!(container(&DockerConfig::new("i"), &bad, None).is_err());
         for cpus in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert!(nano_cpus(cpus, None).is_err(), "{cpus}");
         }

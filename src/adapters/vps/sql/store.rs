@@ -3,7 +3,9 @@
 use super::database::check_write;
 use super::time::{nanos, nanos_after, timestamp};
 use super::writer::{WriteFailed, Writer, work};
-use crate::ports::{Clock, Decision, Page, RunFilter, RunSummary, Saved, Store, StoreError, Stored};
+use crate::ports::{
+    Clock, Decision, Page, RunFilter, RunSummary, Saved, Schedules, Store, StoreError, Stored,
+};
 use async_trait::async_trait;
 use cloud_code_model::ids::RunId;
 use cloud_code_model::run::{Group, Run};
@@ -239,6 +241,60 @@ impl Store for SqlStore {
             .boxed()
         });
         Ok(self.writer.run(None, work).await?)
+    }
+
+    async fn schedules(&self, key: &str) -> Result<Option<(Schedules, u64)>, StoreError> {
+        let row = sqlx::query("SELECT version, schedules FROM schedules WHERE repository = $1")
+            .bind(key)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        let Some(row) = row else { return Ok(None) };
+        let schedules = serde_json::from_str(&column::<String>(&row, 1)?)
+            .map_err(|error| StoreError::Corrupt(format!("the schedules of {key}: {error}")))?;
+        Ok(Some((schedules, column::<i64>(&row, 0)?.unsigned_abs())))
+    }
+
+    async fn save_schedules(&self, schedules: &Schedules, version: u64) -> Result<bool, StoreError> {
+        let json =
+            serde_json::to_string(schedules).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let (key, due_at) = (schedules.key(), schedules.due_at().map(nanos));
+        let expected = i64::try_from(version).unwrap_or(i64::MAX);
+        let work = work(move |connection| {
+            async move {
+                let sql = match expected {
+                    0 => {
+                        "INSERT INTO schedules (repository, version, due_at, schedules) VALUES ($1, $2 + 1, $3, $4) \
+                         ON CONFLICT DO NOTHING"
+                    }
+                    _ => {
+                        "UPDATE schedules SET version = $2 + 1, due_at = $3, schedules = $4 \
+                         WHERE repository = $1 AND version = $2"
+                    }
+                };
+                let done = sqlx::query(sql)
+                    .bind(key)
+                    .bind(expected)
+                    .bind(due_at)
+                    .bind(json)
+                    .execute(connection)
+                    .await?;
+                Ok(done.rows_affected() == 1)
+            }
+            .boxed()
+        });
+        Ok(self.writer.run(None, work).await?)
+    }
+
+    async fn schedules_due(&self, now: Timestamp, limit: usize) -> Result<Vec<String>, StoreError> {
+        let query = sqlx::query(
+            "SELECT repository FROM schedules WHERE due_at IS NOT NULL AND due_at <= $1 \
+             ORDER BY due_at, repository LIMIT $2",
+        )
+        .bind(nanos(now))
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        let rows = query.fetch_all(&self.readers).await.map_err(unavailable)?;
+        rows.iter().map(|row| column(row, 0)).collect()
     }
 
     async fn active_on(&self, repository: &str, subject: u64) -> Result<Vec<RunId>, StoreError> {
