@@ -182,11 +182,13 @@ fn what_a_workflow_brings_in_is_checked_as_well() {
     assert_eq!(
         heads,
         [
-            ".cloud-code/main.yml:3:44 [action]",
-            ".cloud-code/main.yml:5:12 [reusable-workflow]",
+            ".cloud-code/main.yml:3:3 [missing-key]",
+            ".cloud-code/main.yml:3:45 [action]",
+            ".cloud-code/main.yml:5:13 [reusable-workflow]",
+            ".cloud-code/called.yml:2:8 [missing-key]",
+            ".cloud-code/called.yml:2:19 [needs]",
             "tools/greet/action.yml:5:7 [missing-key]",
             "tools/greet/action.yml:5:8 [unknown-key]",
-            ".cloud-code/called.yml:2:18 [needs]",
         ],
         "{}",
         ended.out

@@ -161,11 +161,12 @@ impl Report {
         self.findings.extend(findings);
     }
 
-    /// In the order of the file.
+    /// In the order of the file; what is in others comes behind, file by file.
     pub(super) fn into_findings(mut self) -> Vec<Finding> {
-        let key =
-            |finding: &Finding| (finding.file != self.file, finding.line, finding.column, finding.severity);
-        self.findings.sort_by_key(key);
+        self.findings.sort_by_cached_key(|finding| {
+            let elsewhere = (finding.file != self.file).then(|| finding.file.clone());
+            (elsewhere, finding.line, finding.column, finding.severity)
+        });
         self.findings
     }
 }
