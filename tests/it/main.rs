@@ -16,4 +16,5 @@ mod crash;
 mod flows;
 mod harness;
 mod http;
+mod lint;
 mod tidy;

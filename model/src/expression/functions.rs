@@ -245,6 +245,20 @@ pub(super) fn certain_errors(tree: &Tree, source: &str) -> Vec<ExpressionError> 
     errors
 }
 
+/// The parameters behind a format string, from 0, that it does not name; none where it is broken.
+pub(super) fn unused_arguments(pattern: &str, supplied: usize) -> Vec<usize> {
+    let Ok(pieces) = pieces(pattern, supplied) else { return Vec::new() };
+    let mut used = vec![false; supplied];
+    for piece in pieces {
+        if let Piece::Argument(at, _) = piece
+            && let Some(flag) = used.get_mut(at)
+        {
+            *flag = true;
+        }
+    }
+    used.iter().enumerate().filter(|(_, used)| !**used).map(|(at, _)| at).collect()
+}
+
 /// A piece of a format string.
 enum Piece<'p> {
     Text(&'p str),

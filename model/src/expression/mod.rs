@@ -50,6 +50,7 @@ mod parser;
 mod references;
 pub mod template;
 mod tree;
+mod types;
 mod value;
 mod value_json;
 
@@ -62,6 +63,7 @@ pub use error::{ErrorKind, ExpressionError};
 pub use memory::{EXPRESSION_MEMORY, TEMPLATE_MEMORY};
 pub use options::{AllowedFunction, ParseOptions};
 pub use references::{PathPart, Reference, ReferenceKind};
+pub use types::{Type, TypeProblem};
 pub use value::Value;
 
 /// A parsed expression: the text inside `${{ }}`.
@@ -130,6 +132,12 @@ impl Expression {
     /// Not an error of parsing, since the call may never be reached.
     pub fn certain_errors(&self) -> Vec<ExpressionError> {
         functions::certain_errors(&self.tree, &self.source)
+    }
+
+    /// The kind of its value, as far as that can be told before it is evaluated, and what in it hardly means what it says. `contexts` knows
+    /// the kinds of contexts by their names.
+    pub fn type_in(&self, contexts: &dyn Fn(&str) -> Type) -> (Type, Vec<TypeProblem>) {
+        types::of(&self.tree, contexts)
     }
 
     /// Whether it asks how the job stands: `success()` is then not implied in an `if`.

@@ -77,6 +77,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("reusable-workflow", "Calls of workflows by jobs"),
     ("runner", "Labels and groups of runners"),
     ("shell", "Names of shells"),
+    ("type", "Values of a kind that hardly means what it says"),
     ("unknown-key", "Keys that are not known where they stand"),
     ("value", "Values of the wrong kind"),
     ("yaml", "Text that is no YAML, or passes a limit"),
@@ -134,7 +135,21 @@ impl Report {
         rule: &'static str,
         message: impl Into<String>,
     ) {
-        let (severity, message) = (Severity::Error, message.into());
+        self.add_in(Severity::Error, file, at, rule, message.into());
+    }
+
+    /// A warning in another file.
+    pub(super) fn warn_in(
+        &mut self,
+        file: &str,
+        at: Position,
+        rule: &'static str,
+        message: impl Into<String>,
+    ) {
+        self.add_in(Severity::Warning, file, at, rule, message.into());
+    }
+
+    fn add_in(&mut self, severity: Severity, file: &str, at: Position, rule: &'static str, message: String) {
         if self.findings.len() < MOST {
             let file = file.to_owned();
             self.findings.push(Finding { file, line: at.line, column: at.column, severity, rule, message });
@@ -146,11 +161,12 @@ impl Report {
         self.findings.extend(findings);
     }
 
-    /// In the order of the file.
+    /// In the order of the file; what is in others comes behind, file by file.
     pub(super) fn into_findings(mut self) -> Vec<Finding> {
-        let key =
-            |finding: &Finding| (finding.file != self.file, finding.line, finding.column, finding.severity);
-        self.findings.sort_by_key(key);
+        self.findings.sort_by_cached_key(|finding| {
+            let elsewhere = (finding.file != self.file).then(|| finding.file.clone());
+            (elsewhere, finding.line, finding.column, finding.severity)
+        });
         self.findings
     }
 }

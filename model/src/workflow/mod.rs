@@ -15,7 +15,7 @@ mod token;
 pub mod yaml;
 
 pub use builtin::{BUILT_IN_PATH, implement};
-pub use check::{Files, NoFiles, ReusableOptions, lint, lint_with};
+pub use check::{Files, NoFiles, ReusableOptions, lint, lint_action, lint_with};
 pub use definition::{
     Action, Call, ConcurrencyDefinition, Defaults, Environment, EventDefinition, InputDefinition, Job,
     JobDefinition, PassedSecrets, Permissions, Plan, Queue, Step, Strategy, Workflow,

@@ -1,5 +1,6 @@
 //! What a workflow brings in from its repository: workflows that its jobs call, and composite actions that its steps use.
 
+use super::check::check_action;
 use super::definition::{Action, Environment, Plan, Step};
 use super::finding::{Finding, Severity};
 use super::read::{Reader, WorkflowError, read, text};
@@ -146,8 +147,11 @@ fn resolve_steps(steps: &mut [Step], depth: usize, walk: &mut Walk<'_>) -> Resul
 
 /// Reads the text of a composite action.
 fn action(path: &str, text_of_file: &str) -> Result<Action, WorkflowError> {
-    let document = yaml::parse(text_of_file, &Limits::default())
-        .map_err(|error| fault(path, error.at, &error.message))?;
+    let mut outcome = check_action(path, text_of_file, &Limits::default());
+    outcome.findings.retain(|finding| finding.severity == Severity::Error);
+    let Some(document) = outcome.document.filter(|_| outcome.findings.is_empty()) else {
+        return Err(WorkflowError { path: path.to_owned(), findings: outcome.findings });
+    };
     let root = &document.root;
     let runs = root.get("runs").ok_or_else(|| fault(path, root.at, "an action needs `runs`"))?;
     let using = text(runs, "using").unwrap_or_default();
@@ -161,16 +165,6 @@ fn action(path: &str, text_of_file: &str) -> Result<Action, WorkflowError> {
     let items = runs.get("steps").map_or(&[][..], |steps| steps.items());
     let mut reader = Reader { path, refused: Vec::new() };
     let steps: Vec<Step> = items.iter().map(|step| reader.step(step)).collect();
-    for (step, read) in items.iter().zip(&steps) {
-        if read.is_agent()
-            && step.get("with").is_some_and(|with| with.get("from").or(with.get("pick")).is_some())
-        {
-            reader.refuse(step.at, "`from` and `pick` are inputs of a job's own steps");
-        }
-        if read.run.is_some() == read.uses.is_some() {
-            reader.refuse(step.at, "a step needs either `run` or `uses`");
-        }
-    }
     if !reader.refused.is_empty() {
         return Err(WorkflowError { path: path.to_owned(), findings: reader.refused });
     }

@@ -153,8 +153,8 @@ fn properties() {
         &["7:14 warning property"],
     );
     step("run: echo ${{ matrix.a }}", &["6:14 warning property"]);
-    step("run: echo ${{ github.event }}", &["6:14 warning property"]);
-    step("run: echo ${{ vars.A.b }}", &["6:14 warning property"]);
+    step("run: echo ${{ github.event }}", &["6:14 warning type"]);
+    step("run: echo ${{ vars.A.b }}", &["6:14 warning type"]);
     job("env: {A: '${{ needs.a.outputs.b }}'}", &["3:18 warning property"]);
     job(
         "needs: a, env: {A: '${{ needs.a.result }}', B: '${{ needs.a.outputs.b }}'}",
@@ -285,4 +285,116 @@ fn findings_are_shown() {
     assert_eq!((region["startLine"].as_u64(), region["startColumn"].as_u64()), (Some(6), Some(9)));
     let rule = result["ruleIndex"].as_u64().unwrap() as usize;
     assert_eq!(log["runs"][0]["tool"]["driver"]["rules"][rule]["id"], result["ruleId"]);
+}
+
+#[test]
+fn kinds_of_values() {
+    let matrix = |expression: &str, expected: &[&str]| {
+        check(
+            &format!(
+                "on: push\njobs:\n  a:\n    runs-on: x\n    strategy: {{matrix: {{s: [a], n: [1], b: [true], o: [{{k: v}}], l: [[1]], d: ['${{{{ vars.D }}}}'], f: ['${{{{ fromJSON(''[1]'') }}}}']}}}}\n    steps:\n      - if: {expression}\n        run: x\n"
+            ),
+            expected,
+        );
+    };
+    let odd = &["7:13 warning type"];
+    // Properties and items of what has none.
+    matrix("matrix.s.k == 'v'", odd);
+    matrix("matrix.o.k == 'v'", &[]);
+    matrix("matrix.l.k == 'v'", odd);
+    matrix("matrix.l[0] == 1", &[]);
+    matrix("matrix.n[0] == 1", odd);
+    matrix("github.ref.name == 'v'", odd);
+    matrix("github.event.issue.user.login == 'v'", &[]);
+    matrix("matrix.d.k == 'v'", &[]);
+    matrix("matrix.l[true] == 1", odd);
+    matrix("matrix.o[1] == 1", odd);
+    matrix("github.event.commits.*.message == 'a'", odd);
+    // Comparisons that are always the same.
+    matrix("matrix.o == 'a'", odd);
+    matrix("matrix.l != 1", odd);
+    matrix("matrix.o == matrix.o", &[]);
+    matrix("matrix.o == null", &[]);
+    matrix("matrix.n > null", odd);
+    matrix("matrix.b < matrix.b", odd);
+    matrix("matrix.s < matrix.o", odd);
+    matrix("matrix.n > '41' && matrix.s == 1", &[]);
+    matrix("strategy.job-index < strategy.job-total", &[]);
+    // Parameters of functions.
+    matrix("contains(matrix.o, 'a')", odd);
+    matrix("contains(matrix.l, 1) && contains(matrix.s, 'a')", &[]);
+    matrix("startsWith(matrix.l, 'a')", odd);
+    matrix("fromJSON(matrix.o).a", odd);
+    matrix("format('{0}', matrix.s, matrix.n) == 'a'", odd);
+    matrix("format('{1}{0}', matrix.s, matrix.n) == 'a'", &[]);
+    matrix("format('{0}', matrix.l) == 'a'", odd);
+    matrix("matrix.f == 'a'", odd);
+}
+
+#[test]
+fn values_that_do_not_fit() {
+    step("{run: x, timeout-minutes: '${{ github.ref }}'}", &["6:35 warning type"]);
+    step("{run: x, timeout-minutes: '${{ fromJSON(vars.MINUTES) }}'}", &[]);
+    step("{run: x, continue-on-error: '${{ github.ref }}'}", &["6:37 warning type"]);
+    step("{run: x, continue-on-error: \"${{ github.ref == 'a' }}\"}", &[]);
+    step("{run: x, env: {A: '${{ github.event }}'}}", &["6:27 warning type"]);
+    step("{run: x, env: '${{ github.ref }}'}", &["6:23 warning type"]);
+    step("run: echo ${{ null }} ${{ toJSON(github) }}", &["6:14 warning type"]);
+    job("strategy: {matrix: {a: '${{ github.ref }}'}}", &["3:32 warning type"]);
+    job("strategy: {matrix: '${{ github.ref }}'}", &["3:28 warning type"]);
+    job("strategy: {matrix: {include: '${{ fromJSON(vars.A) }}'}}", &[]);
+}
+
+#[test]
+fn steps_in_their_order() {
+    step("{id: a, run: x}\n      - run: echo ${{ steps.a.outputs.b }}", &[]);
+    step("run: echo ${{ steps.a.outputs.b }}\n      - {id: a, run: x}", &["6:14 warning property"]);
+    step("{id: a, run: 'echo ${{ steps.a.outputs.b }}'}", &["6:22 warning property"]);
+    job("outputs: {o: '${{ steps.z.outputs.b }}'}", &["3:22 warning property"]);
+}
+
+#[test]
+fn inputs_of_well_known_actions() {
+    step("{uses: actions/checkout@v4, with: {fetch-depth: 0}}", &[]);
+    step("{uses: actions/checkout@v4, with: {fetch-dept: 0}}", &["6:44 warning action"]);
+    step("{uses: actions/cache@v4, with: {path: x}}", &["6:16 warning action", "6:16 warning not-run"]);
+    step("{uses: actions/cache@v4, with: '${{ fromJSON(vars.A) }}'}", &["6:16 warning not-run"]);
+}
+
+/// The findings of an action file.
+#[track_caller]
+fn action(text: &str, expected: &[&str]) {
+    let findings = lint("tools/greet/action.yml", text);
+    let found: Vec<String> = findings.iter().map(crate::short).collect();
+    assert_eq!(found, expected, "\n{text}\n{findings:#?}");
+}
+
+#[test]
+fn action_files() {
+    let steps = |step: &str| {
+        format!(
+            "name: a\ninputs: {{who: {{required: true}}}}\nruns:\n  using: composite\n  steps:\n    - {step}\n"
+        )
+    };
+    action(&steps("{id: s, run: 'echo ${{ inputs.who }} ${{ github.sha }}', shell: bash}"), &[]);
+    action(&steps("{run: x}"), &["6:7 warning missing-key"]);
+    action(&steps("{runn: x, shell: bash}"), &["6:7 error missing-key", "6:8 error unknown-key"]);
+    action(&steps("{run: 'echo ${{ secrets.A }}', shell: bash}"), &["6:13 error context"]);
+    action(&steps("{run: 'echo ${{ inputs.whom }}', shell: bash}"), &["6:13 warning property"]);
+    action(&steps("{run: 'echo ${{ steps.s.outputs.x }}', shell: bash}"), &["6:13 warning property"]);
+    action(&steps("{run: 'echo ${{ github.head_ref }}', shell: bash}"), &["6:23 warning injection"]);
+    action(&steps("{run: x, shell: bsh}"), &["6:23 warning shell"]);
+    action(&steps("{run: x, shell: sh, id: 1}"), &["6:31 error id"]);
+    action(&steps("{uses: nothing}"), &["6:14 error action"]);
+    action(&steps("{uses: agent, with: {cli: codex, from: needs.a}}"), &["6:40 error agent"]);
+    action(&steps("{run: x, shell: sh, timeout-minutes: 3}"), &["6:27 error unknown-key"]);
+    action("name: a", &["1:1 error missing-key"]);
+    action("runs: {using: composite}", &["1:7 error missing-key"]);
+    action("runs: {using: compsite, steps: []}", &["1:15 error value"]);
+    action("runs: {using: node20, main: a.js}", &["1:15 warning not-run"]);
+    action("runs: {using: node20}", &["1:7 error missing-key", "1:15 warning not-run"]);
+    action(
+        "runs: {using: docker, image: Dockerfile, args: ['${{ inputs.a }}']}",
+        &["1:15 warning not-run", "1:49 warning property"],
+    );
 }

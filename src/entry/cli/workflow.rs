@@ -1,4 +1,4 @@
-//! `cloud-code workflow lint|eval`.
+//! `cloud-code workflow lint|eval|plan`.
 
 use super::{CommandResult, print_line};
 use anyhow::Context;
@@ -6,8 +6,11 @@ use clap::{Args, Subcommand};
 use cloud_code_model::expression::{Contexts, Expression, JobStatus, Value};
 use cloud_code_model::run::preview;
 use cloud_code_model::workflow;
-use std::io::Write;
-use std::path::PathBuf;
+use cloud_code_model::workflow::yaml::Limits;
+use cloud_code_model::workflow::{Files, Finding, ReusableOptions};
+use std::collections::HashSet;
+use std::io::{Read, Write};
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
 /// What to do with workflow files.
@@ -38,7 +41,7 @@ pub(super) struct PlanArgs {
 /// `workflow lint`
 #[derive(Debug, Args)]
 pub(super) struct LintArgs {
-    /// The files.
+    /// The files, `-` for standard input. What they call and use from their repository is checked as well.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Print the findings as a JSON array.
@@ -93,7 +96,7 @@ fn plan(args: &PlanArgs) -> CommandResult {
 }
 
 /// The folder that a workflow's own paths (`./…`) start from: that of its repository, else its own.
-fn repository_of(file: &std::path::Path) -> PathBuf {
+fn repository_of(file: &Path) -> PathBuf {
     let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let above = absolute.ancestors().skip(1);
     let root =
@@ -101,22 +104,80 @@ fn repository_of(file: &std::path::Path) -> PathBuf {
     root.or(absolute.parent()).unwrap_or(&absolute).to_owned()
 }
 
+/// More bytes of a file are not read: the reader refuses a file that is far smaller.
+const MOST_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What a file calls and uses from its repository.
+struct Repository {
+    root: PathBuf,
+}
+
+impl Repository {
+    /// None for a path that leads out of the repository.
+    fn path(&self, uses: &str) -> Option<PathBuf> {
+        let relative = Path::new(uses.strip_prefix("./")?);
+        let inside =
+            relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        inside.then(|| self.root.join(relative))
+    }
+
+    /// The path of a file that was brought in, as a person in this folder would write it.
+    fn shown(&self, uses: &str) -> String {
+        let Some(path) = self.path(uses) else { return uses.to_owned() };
+        let here = std::env::current_dir().unwrap_or_default();
+        path.strip_prefix(&here).unwrap_or(&path).display().to_string()
+    }
+}
+
+impl Files for Repository {
+    fn text(&self, uses: &str) -> Option<String> {
+        read_some(&self.path(uses)?).ok()
+    }
+
+    fn is_missing(&self, uses: &str) -> bool {
+        self.path(uses).is_some_and(|path| !path.exists())
+    }
+}
+
+/// The text of a file, up to the limit. Bytes that are no text are shown as such: the reader says where they stand.
+fn read_some(path: &Path) -> std::io::Result<String> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(MOST_BYTES).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 fn lint(args: &LintArgs) -> CommandResult {
     let mut unread = false;
-    let mut findings = Vec::new();
+    let mut findings: Vec<Finding> = Vec::new();
     for file in &args.files {
-        // Bytes that are no text are shown as such: the reader says where they stand.
-        match std::fs::read(file) {
+        let name = file.display().to_string();
+        let text = match name.as_str() {
+            "-" => {
+                let mut bytes = Vec::new();
+                let read = std::io::stdin().lock().take(MOST_BYTES).read_to_end(&mut bytes);
+                read.map(|_| String::from_utf8_lossy(&bytes).into_owned())
+            }
+            _ => read_some(file),
+        };
+        match text {
             Err(error) => {
-                writeln!(std::io::stderr(), "cloud-code: {}: {error}", file.display())?;
+                writeln!(std::io::stderr(), "cloud-code: {name}: {error}")?;
                 unread = true;
             }
-            Ok(bytes) => {
-                findings
-                    .extend(workflow::lint(&file.display().to_string(), &String::from_utf8_lossy(&bytes)));
+            Ok(text) => {
+                let repository = Repository { root: repository_of(file) };
+                let (limits, options) = (Limits::default(), ReusableOptions::default());
+                let found = workflow::lint_with(&name, &text, &limits, &options, &repository);
+                findings.extend(found.into_iter().map(|finding| match finding.file == name {
+                    true => finding,
+                    false => Finding { file: repository.shown(&finding.file), ..finding },
+                }));
             }
         }
     }
+    // What several files bring in is told once.
+    let mut seen = HashSet::new();
+    findings.retain(|finding| seen.insert(finding.to_string()));
     if args.sarif {
         print_line(&serde_json::to_string_pretty(&workflow::sarif(&findings))?)?;
     } else if args.json {

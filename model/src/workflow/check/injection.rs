@@ -35,7 +35,9 @@ pub(super) fn check(checked: &Checked<'_>, report: &mut Report) {
     for site in checked.sites {
         let last = site.path.len().saturating_sub(1);
         let is_script = match site.key(last) {
-            Some("run") => site.key(0) == Some("jobs") && last >= 4,
+            Some("run") => {
+                (site.key(0) == Some("jobs") && last >= 4) || (site.key(0) == Some("runs") && last >= 3)
+            }
             // The input of an action that is a script as well.
             Some("script") => site.key(last.saturating_sub(1)) == Some("with"),
             _ => false,

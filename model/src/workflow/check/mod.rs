@@ -1,6 +1,7 @@
 //! The checks of a workflow file: what GitHub refuses is an error; what it takes but hardly means what it says, is dangerous, or is not run by
 //! Cloud Code is a warning. All of a file's findings are told at once.
 
+mod action;
 mod agent;
 mod conditions;
 mod containers;
@@ -12,11 +13,15 @@ mod inputs;
 mod jobs;
 mod matrix;
 mod needs;
+mod popular;
 mod properties;
 mod reusable;
 mod runners;
 mod steps;
+mod types;
 
+pub(super) use action::check as check_action;
+pub use action::lint_action;
 pub use reusable::{Files, NoFiles, ReusableOptions};
 
 use super::finding::{Finding, Report, Severity};
@@ -56,7 +61,7 @@ impl Outcome {
     }
 }
 
-/// Checks the text of a workflow file. `path` is shown in the findings; below `.github/workflows/` the file is GitHub's own, and `runs-on` is
+/// Checks the text of a workflow file, or of an action where it is called `action.yml` or `action.yaml`. `path` is shown in the findings; below `.github/workflows/` the file is GitHub's own, and `runs-on` is
 /// required.
 pub fn lint(path: &str, text: &str) -> Vec<Finding> {
     lint_with(path, text, &Limits::default(), &ReusableOptions::default(), &NoFiles)
@@ -70,6 +75,9 @@ pub fn lint_with(
     options: &ReusableOptions,
     files: &dyn Files,
 ) -> Vec<Finding> {
+    if action::is_action_file(path) {
+        return check_action(path, text, limits).findings;
+    }
     let mut outcome = check(path, text, limits);
     if let Some(document) = outcome.document.as_ref().filter(|_| !outcome.has_errors()) {
         outcome.findings.extend(reusable::check(path, document, limits, options, files));
@@ -102,6 +110,7 @@ pub(super) fn check(path: &str, text: &str, limits: &Limits) -> Outcome {
     conditions::check(&checked, &mut report);
     injection::check(&checked, &mut report);
     properties::check(&checked, &mut report);
+    types::check(&checked, &mut report);
     let findings = report.into_findings();
     Outcome { document: Some(document), findings }
 }

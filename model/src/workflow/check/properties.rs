@@ -1,7 +1,7 @@
 //! Properties that a context does not have: the value is then null, which is hardly meant.
 
 use super::super::finding::Report;
-use super::super::schema::{Form, Part, Site, place_of};
+use super::super::schema::{Part, Site, place_of};
 use super::super::suggest::hint;
 use super::super::yaml::{Node, Position};
 use super::{Checked, steps_of};
@@ -9,7 +9,7 @@ use crate::expression::{PathPart, Reference, ReferenceKind};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-const GITHUB: &[&str] = &[
+pub(super) const GITHUB: &[&str] = &[
     "action",
     "action_path",
     "action_ref",
@@ -72,7 +72,7 @@ const STEP: &[&str] = &["conclusion", "outcome", "outputs"];
 
 /// The names that a context has, found without case.
 #[derive(Default)]
-struct Names {
+pub(super) struct Names {
     all: Vec<String>,
     folded: HashSet<String>,
     /// An expression stands among the names, so that any is possible.
@@ -94,6 +94,8 @@ struct Job {
     needs: Names,
     outputs: Option<Names>,
     steps: Names,
+    /// The number of each step that has an id; empty where steps stand side by side.
+    order: HashMap<String, usize>,
     /// None where an expression makes the matrix.
     matrix: Option<Names>,
 }
@@ -123,7 +125,6 @@ pub(super) fn check(checked: &Checked<'_>, report: &mut Report) {
                 report.warn(place(checked, site, &reference), "property", message);
             }
         }
-        whole_objects(checked, site, report);
     }
 }
 
@@ -164,6 +165,7 @@ impl Known {
                     .collect(),
                 outputs: (!calls).then(|| keys(job.get("outputs")).into_iter().collect()),
                 steps: steps_of(job).iter().filter_map(|step| step.get("id")?.text()).collect(),
+                order: order(job),
                 matrix: matrix(job).map(Names::from_iter),
             }
         };
@@ -203,7 +205,6 @@ impl Known {
                 .secrets
                 .as_ref()
                 .and_then(|secrets| unknown("the secrets that this workflow takes", secret, secrets)),
-            ("vars" | "secrets", [name, _, ..]) => Some(format!("`{name}` is text and has no properties")),
             ("matrix", [vector, ..]) => {
                 job?.matrix.as_ref().and_then(|vectors| unknown("the matrix of this job", vector, vectors))
             }
@@ -215,6 +216,7 @@ impl Known {
                 unknown("the jobs of this workflow", id, &self.ids).or_else(|| self.of_job(id, rest))
             }
             ("steps", [step, rest @ ..]) => unknown("the ids of steps of this job", step, &job?.steps)
+                .or_else(|| later(job?, site, step))
                 .or_else(|| unknown_word("a step", rest.first()?, STEP)),
             _ => None,
         }
@@ -232,7 +234,34 @@ impl Known {
     }
 }
 
-fn unknown(what: &str, name: &str, known: &Names) -> Option<String> {
+/// The number of each step by its id; nothing where steps stand side by side, or run beside those that follow.
+fn order(job: &Node) -> HashMap<String, usize> {
+    let steps = job.get("steps").map_or(&[][..], |steps| steps.items());
+    if steps.iter().any(|step| step.entry("parallel").is_some() || step.entry("background").is_some()) {
+        return HashMap::new();
+    }
+    let ids = steps.iter().enumerate();
+    ids.filter_map(|(number, step)| Some((step.get("id")?.text()?.to_ascii_lowercase(), number))).collect()
+}
+
+/// A step of which nothing is known yet where it is asked for.
+fn later(job: &Job, site: &Site, id: &str) -> Option<String> {
+    let Some(Part::Item(here)) = site.path.get(3).filter(|_| site.key(2) == Some("steps")) else {
+        return None;
+    };
+    let number = *job.order.get(&id.to_ascii_lowercase())?;
+    match number.cmp(here) {
+        std::cmp::Ordering::Less => None,
+        std::cmp::Ordering::Equal => {
+            Some(format!("the step `{id}` is this one, of which nothing is known yet"))
+        }
+        std::cmp::Ordering::Greater => {
+            Some(format!("the step `{id}` comes later, so the value is null here"))
+        }
+    }
+}
+
+pub(super) fn unknown(what: &str, name: &str, known: &Names) -> Option<String> {
     if known.open || known.folded.contains(&name.to_ascii_lowercase()) {
         return None;
     }
@@ -268,39 +297,4 @@ fn matrix(job: &Node) -> Option<Vec<String>> {
         names.extend(keys(Some(item)));
     }
     Some(names)
-}
-
-/// A whole object in the middle of text: it becomes the word `Object`, a list `Array`, null nothing.
-fn whole_objects(checked: &Checked<'_>, site: &Site, report: &mut Report) {
-    let Form::Template(template) = &site.form else { return };
-    let in_text =
-        template.single().is_none() || matches!(site.path.last(), Some(Part::Key(key)) if &**key == "run");
-    if !in_text {
-        return;
-    }
-    for (expression, offset) in template.expressions() {
-        let is_null = matches!(expression.as_literal(), Some(crate::expression::Value::Null));
-        let plain = expression
-            .source()
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'*'));
-        let parts: Vec<&str> = expression.source().split('.').collect();
-        let is_object = plain
-            && match parts.as_slice() {
-                [
-                    "github" | "vars" | "env" | "secrets" | "needs" | "steps" | "matrix" | "inputs"
-                    | "runner" | "job" | "strategy",
-                ] => true,
-                ["github", "event"] | ["needs" | "steps", _] | ["needs" | "steps", _, "outputs"] => true,
-                parts => parts.contains(&"*"),
-            };
-        if is_null || is_object {
-            let at = place_of(checked.document, &site.node, offset);
-            let message = format!(
-                "`{}` is no text, and says nothing useful here; take a property of it, or `toJSON(…)`",
-                expression.source()
-            );
-            report.warn(at, "property", message);
-        }
-    }
 }

@@ -4,14 +4,19 @@ use super::super::finding::{Finding, Report};
 use super::super::schema::PERMISSIONS;
 use super::super::suggest::hint;
 use super::super::yaml::{Document, Limits, Node, Position, Value};
-use super::check as check_file;
-use std::collections::BTreeMap;
+use super::{check as check_file, check_action};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// The workflows that jobs call.
+/// The workflows that jobs call, and the actions that steps use.
 pub trait Files {
-    /// The text of the workflow that `uses:` names; None where it is not at hand, and is then not looked into.
+    /// The text of the workflow that `uses:` names, or of the file of an action; None where it is not at hand, and is then not looked into.
     fn text(&self, uses: &str) -> Option<String>;
+
+    /// Whether it is certain that there is no such file.
+    fn is_missing(&self, _uses: &str) -> bool {
+        false
+    }
 }
 
 /// No file is at hand.
@@ -53,7 +58,8 @@ pub(super) fn check(
     options: &ReusableOptions,
     files: &dyn Files,
 ) -> Vec<Finding> {
-    let mut walk = Walk { limits, options, files, jobs: 0, read: 0, report: Report::new(path) };
+    let mut walk =
+        Walk { limits, options, files, jobs: 0, read: 0, actions: HashMap::new(), report: Report::new(path) };
     let granted = levels(document.root.get("permissions"));
     let allowed = granted.unwrap_or_else(|| default_levels(options.limited));
     walk.workflow(path, &document.root, 0, &allowed);
@@ -66,6 +72,8 @@ struct Walk<'a> {
     files: &'a dyn Files,
     jobs: usize,
     read: usize,
+    /// The actions that were looked at; None where one is broken.
+    actions: HashMap<String, Option<Document>>,
     report: Report,
 }
 
@@ -76,12 +84,19 @@ impl Walk<'_> {
             let job = &entry.value;
             let at = entry.key.at;
             self.jobs += 1;
+            self.actions(path, job.get("steps"), 0);
             let Some(uses) = job.get("uses").filter(|uses| !uses.has_expression()) else { continue };
             let name = uses.text().unwrap_or_default();
             if self.read >= MOST_FILES {
                 continue;
             }
-            let Some(text) = self.files.text(&name) else { continue };
+            let Some(text) = self.files.text(&name) else {
+                if name.starts_with("./") && self.files.is_missing(&name) {
+                    let message = format!("there is no workflow `{name}`");
+                    self.report.error_in(path, uses.at, "reusable-workflow", message);
+                }
+                continue;
+            };
             self.read += 1;
             if depth >= self.options.depth {
                 let message =
@@ -102,6 +117,69 @@ impl Walk<'_> {
             let message =
                 format!("there are more than {} jobs, those of called workflows counted", self.options.jobs);
             self.report.error_in(path, jobs.at, "reusable-workflow", message);
+        }
+    }
+
+    /// The actions of the same repository that steps use, each looked at once.
+    fn actions(&mut self, path: &str, steps: Option<&Arc<Node>>, depth: usize) {
+        for step in steps.map_or(&[][..], |steps| steps.items()) {
+            let Some(uses) = step.get("uses").filter(|uses| !uses.has_expression()) else { continue };
+            let Some(folder) = uses.text().filter(|name| name.starts_with("./")) else { continue };
+            let folder = folder.trim_end_matches('/');
+            let files = ["action.yml", "action.yaml"].map(|name| format!("{folder}/{name}"));
+            let found = files.iter().find_map(|file| Some((file, self.files.text(file)?)));
+            let Some((file, text)) = found else {
+                if files.iter().all(|file| self.files.is_missing(file)) {
+                    let message =
+                        format!("there is no `action.yml` in `{folder}`, unless an earlier step makes it");
+                    self.report.warn_in(path, uses.at, "action", message);
+                }
+                continue;
+            };
+            if self.read >= MOST_FILES || depth > self.options.depth {
+                return;
+            }
+            self.read += usize::from(!self.actions.contains_key(file));
+            if !self.actions.contains_key(file) {
+                let outcome = check_action(file, &text, self.limits);
+                self.report.append(outcome.findings.clone());
+                let document = outcome.document.clone().filter(|_| !outcome.has_errors());
+                self.actions.insert(file.clone(), document.clone());
+                let inner = document.as_ref().and_then(|document| document.root.get("runs")?.get("steps"));
+                self.actions(file, inner, depth + 1);
+            }
+            if let Some(Some(action)) = self.actions.get(file).cloned() {
+                self.given(path, &action.root, step, uses);
+            }
+        }
+    }
+
+    /// What a step gives an action.
+    fn given(&mut self, path: &str, action: &Node, step: &Node, uses: &Node) {
+        let inputs = action.get("inputs").map_or(&[][..], |inputs| inputs.entries());
+        let with = step.get("with").map_or(&[][..], |with| with.entries());
+        let same = |a: &Node, b: &Node| {
+            a.text().is_some_and(|a| b.text().is_some_and(|b| a.eq_ignore_ascii_case(&b)))
+        };
+        for input in inputs {
+            let required = input.value.get("required").is_some_and(|flag| flag.value == Value::Bool(true));
+            let is_given = with.iter().any(|entry| same(&entry.key, &input.key));
+            if required && input.value.get("default").is_none() && !is_given {
+                let name = input.key.text().unwrap_or_default();
+                let message = format!("the action requires the input `{name}`, which is not given");
+                self.report.warn_in(path, uses.at, "action", message);
+            }
+        }
+        let names: Vec<String> = inputs.iter().filter_map(|input| input.key.text()).collect();
+        for entry in with.iter().filter(|entry| !inputs.iter().any(|input| same(&input.key, &entry.key))) {
+            let name = entry.key.text().unwrap_or_default();
+            let near = hint(&name, names.iter().map(String::as_str));
+            self.report.warn_in(
+                path,
+                entry.key.at,
+                "action",
+                format!("the action has no input `{name}`{near}"),
+            );
         }
     }
 

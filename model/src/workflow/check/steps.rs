@@ -3,7 +3,7 @@
 use super::super::finding::Report;
 use super::super::suggest::hint;
 use super::super::yaml::{Node, Value};
-use super::{Checked, agent, jobs, steps_of};
+use super::{Checked, agent, jobs, popular, steps_of};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -38,22 +38,27 @@ pub(super) fn check(checked: &Checked<'_>, report: &mut Report) {
     for (_, job) in checked.jobs() {
         env(job, report);
         shell(job.get("defaults").and_then(|defaults| defaults.get("run")), report);
-        let mut ids: HashMap<String, &Node> = HashMap::new();
-        for step in steps_of(job) {
-            if let Some(id) = step.get("id")
-                && let Some(text) = id.text()
-            {
-                jobs::identifier("step", &text, id, report);
-                if let Some(first) = ids.insert(text.to_lowercase(), id) {
-                    let message = format!(
-                        "the id `{text}` stands already at {}; ids are told apart without case",
-                        first.at
-                    );
-                    report.error(id.at, "id", message);
-                }
+        list(&steps_of(job), report);
+    }
+}
+
+/// Steps of one job or action.
+pub(super) fn list(steps: &[&Arc<Node>], report: &mut Report) {
+    let mut ids: HashMap<String, &Node> = HashMap::new();
+    for &step in steps {
+        if let Some(id) = step.get("id")
+            && let Some(text) = id.text()
+        {
+            jobs::identifier("step", &text, id, report);
+            if let Some(first) = ids.insert(text.to_lowercase(), id) {
+                let message = format!(
+                    "the id `{text}` stands already at {}; ids are told apart without case",
+                    first.at
+                );
+                report.error(id.at, "id", message);
             }
-            one(step, report);
         }
+        one(step, report);
     }
 }
 
@@ -120,6 +125,9 @@ fn action(uses: &Node, step: &Node, report: &mut Report) {
             "action",
             format!("{name}@{version} runs on a runtime that GitHub no longer has; take v{oldest} or newer"),
         );
+    }
+    if !is_image && !is_local {
+        popular::check(&lower, uses, step, report);
     }
     if lower == "actions/checkout" {
         return;

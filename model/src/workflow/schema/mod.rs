@@ -3,11 +3,13 @@
 //! The facts are GitHub's (docs.github.com, "Workflow syntax" and "Contexts: availability"; github.com/actions/languageservices), carried over
 //! into tables; `with` inputs of `uses: agent` and the job keys `budget-usd`, `retries` and `network` are ours.
 
+mod actions;
 mod events;
 mod jobs;
 mod uses;
 mod validate;
 
+pub(super) use actions::{COMPOSITE_ACTION, DOCKER_ACTION, NODE_ACTION};
 pub(super) use events::{EVENTS, FILTERS};
 pub(super) use jobs::{PERMISSIONS, ROOT};
 pub(super) use uses::Uses;

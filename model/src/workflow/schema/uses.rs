@@ -58,6 +58,17 @@ impl Uses {
     /// In the `if` of a step.
     pub(super) const STEP_IF: Self = Self::RUNNER.and(Self::HASH_FILES).and(Self::STATUS).and(Self(1 << 17));
 
+    /// `github` and `inputs`.
+    const ASKED: Self = Self(0b11);
+    /// In a step of an action, and in its outputs.
+    pub(super) const ACTION: Self =
+        Self::ASKED.and(Self::MATRIX).and(Self::RUNNING).and(Self::ENV).and(Self::HASH_FILES);
+    /// In the `if` of a step of an action.
+    pub(super) const ACTION_IF: Self = Self::ACTION.and(Self::STATUS).and(Self(1 << 17));
+    /// In the default of an action's input.
+    pub(super) const ACTION_INPUT: Self =
+        Self(1).and(Self::MATRIX).and(Self(0b110 << 7)).and(Self::HASH_FILES);
+
     pub(super) const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
