@@ -98,7 +98,7 @@ fn the_command_line() {
     assert_eq!(
         launch.args.join(" "),
         "exec --json --skip-git-repo-check --dangerously-bypass-approvals-and-sandbox \
-         -c check_for_update_on_startup=false -c analytics.enabled=false --search -"
+         -c check_for_update_on_startup=false -c analytics.enabled=false -c features.plugins=false --search -"
     );
     assert!(launch.prompt_on_stdin && launch.env.is_empty());
     let mut stage = stage.set("OPENAI_BASE_URL", "http://h/v1/").set("OPENAI_API_KEY", "k").resuming("t-1");

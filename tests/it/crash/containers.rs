@@ -299,6 +299,8 @@ async fn a_container_outlives_its_server_and_is_found_again() {
         let number = world.labelled_issue();
         let workspace = || world.workspaces().into_iter().find(|path| path.join("begun").exists());
         let workspace = world.until("the agent's start", workspace).await;
+        // It begins before its launch is over.
+        world.labelled(number, "cloud-code:running").await;
         let before = containers(&world);
         if graceful {
             world.terminate(Duration::from_secs(8)).await;
