@@ -3,10 +3,13 @@
 
     python tests/load/lambda.py BUILD_DIR [ROUNDS]      with a Python that has moto, aws-sam-cli and aws-sam-translator
 
-BUILD_DIR is what `sam build` left. Both functions talk to moto on this machine, so that what they wait for is the same. `cold` is from
-the first request to its answer: the emulator starts the function then. Needs node and npm.
+BUILD_DIR is what `sam build` left. Both functions talk to the same stand-ins for AWS on this machine: first to moto, which takes milliseconds for
+each of their calls, of which ours makes more; then to one that answers at once and alike, so that the functions themselves are measured. `cold`
+is from the first request to its answer: the emulator starts the function then. Needs node and npm.
 """
 import glob
+import hashlib
+import http.server
 import json
 import os
 import pathlib
@@ -15,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 
@@ -34,6 +38,39 @@ def moto():
         [sys.executable, ROOT / "tests/aws/moto_server.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL
     )
     return process, f"http://127.0.0.1:{process.stdout.readline().strip()}"
+
+
+class Instant(http.server.BaseHTTPRequestHandler):
+    """Answers as AWS would where all goes well, and remembers nothing."""
+
+    protocol_version = "HTTP/1.1"
+    # Head and body in one packet.
+    wbufsize = 65536
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        action = self.headers.get("x-amz-target", "").split(".")[-1]
+        answer = {}
+        if action == "GetSecretValue":
+            answer = {"Name": "s", "SecretString": json.dumps({"GITHUB_WEBHOOK_SECRET": SECRET})}
+        if action == "SendMessage":
+            answer = {"MessageId": "m", "MD5OfMessageBody": hashlib.md5(json.loads(body)["MessageBody"].encode()).hexdigest()}
+        text = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/x-amz-json-1.0")
+        self.send_header("content-length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_):
+        pass
+
+
+def instant():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Instant)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}"
 
 
 def children(pid):
@@ -102,14 +139,17 @@ def main():
         request = {"template": str(ROOT / "infra/template.yaml"), "stack": "load", "parameters": {"GitHubAppId": "1", "GitHubAppName": "x"}}
         made = json.loads(post(f"{here}/_test/deploy", json.dumps(request).encode()))
         environment = {key: str(value) for key, value in made["functions"]["Webhook"]["environment"].items()}
-        common = {**keys, "AWS_ENDPOINT_URL": here}
         for name in ("node.mjs", "package.json"):
             shutil.copy(ROOT / "tests/load/lambda" / name, work)
         subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund"], cwd=work, check=True)
-        ours = measure("webhook", [str(build / "Webhook/bootstrap")], {**environment, **common, "LOG": "warn"}, rounds, 18080)
-        queue = f"{here}/123456789012/load-deliveries"
-        node = measure("node", [shutil.which("node"), str(work / "node.mjs")], {**common, "QUEUE": queue, "GITHUB_WEBHOOK_SECRET": SECRET}, rounds, 19080)
-        print(f"ours begins {node / ours:.1f} times as quickly")
+        bootstrap, node = str(build / "Webhook/bootstrap"), [shutil.which("node"), str(work / "node.mjs")]
+        for number, (kind, there) in enumerate([("moto", here), ("instant", instant())]):
+            common, port = {**keys, "AWS_ENDPOINT_URL": there}, 18080 + 2000 * number
+            print(f"AWS played by {kind}:")
+            ours = measure("webhook", [bootstrap], {**environment, **common, "LOG": "warn"}, rounds, port)
+            queue = {"QUEUE": f"{there}/123456789012/load-deliveries", "GITHUB_WEBHOOK_SECRET": SECRET}
+            theirs = measure("node", node, {**common, **queue}, rounds, port + 1000)
+            print(f"ours begins {theirs / ours:.1f} times as quickly")
     finally:
         aws.stdin.close()
         shutil.rmtree(work)

@@ -10,26 +10,39 @@ use std::collections::HashMap;
 impl Run {
     /// The branch that a job's change goes to: the run's for the workflow's first job, one of its own for any other.
     pub fn branch_of(&self, job: &Job) -> String {
+        self.branch_where(job, |named| {
+            let same = |other: &&Job| {
+                other.parent == job.parent && other.node == job.node && named_slug(other) == named
+            };
+            self.jobs.iter().filter(same).count() <= 1
+        })
+    }
+
+    /// The branches of all jobs, in their order: as [`Run::branch_of`] has each, without a look at all others for each.
+    pub fn branches(&self) -> Vec<String> {
+        let mut many: HashMap<(Option<&str>, &str, String), usize> = HashMap::new();
+        for job in self.jobs.iter().filter(|job| job.matrix.is_some()) {
+            *many.entry((job.parent.as_deref(), &job.node, named_slug(job))).or_default() += 1;
+        }
+        let branch = |job: &Job| {
+            self.branch_where(job, |named| {
+                many.get(&(job.parent.as_deref(), &job.node, named.to_owned())).is_none_or(|many| *many <= 1)
+            })
+        };
+        self.jobs.iter().map(branch).collect()
+    }
+
+    /// The branch, where `alone` says whether a matrix has no other job of this name.
+    fn branch_where(&self, job: &Job, alone: impl FnOnce(&str) -> bool) -> String {
         let first = self.plan.jobs.first().is_none_or(|first| first.key == job.node);
         if first && job.parent.is_none() && job.matrix.is_none() {
             return self.branch.clone();
         }
         let mut slug = slug(&job.key);
-        if let Some(matrix) = &job.matrix {
-            let values: Vec<String> =
-                matrix.values().map(|value| Value::from(value).to_display_string().to_string()).collect();
-            let named = slug_of(&job.node, &values);
-            let same = |other: &&Job| {
-                other.parent == job.parent && other.node == job.node && other.key != job.key && {
-                    let values = other.matrix.iter().flat_map(|matrix| matrix.values());
-                    let values: Vec<String> =
-                        values.map(|value| Value::from(value).to_display_string().to_string()).collect();
-                    slug_of(&other.node, &values) == named
-                }
-            };
-            let plain =
-                job.parent.is_none() && !values.is_empty() && !self.jobs.iter().any(|other| same(&other));
-            if plain && !self.plan.jobs.iter().any(|definition| slug_of(&definition.key, &[]) == named) {
+        if job.parent.is_none() && job.matrix.as_ref().is_some_and(|matrix| !matrix.is_empty()) {
+            let named = named_slug(job);
+            let taken = self.plan.jobs.iter().any(|definition| slug_of(&definition.key, &[]) == named);
+            if !taken && alone(&named) {
                 slug = named;
             }
         }
@@ -256,6 +269,14 @@ fn slug(text: &str) -> String {
         slug = slug.replace("--", "-");
     }
     slug.trim_matches('-').to_owned()
+}
+
+/// A matrix job's name for people, from its values.
+fn named_slug(job: &Job) -> String {
+    let values = job.matrix.iter().flat_map(|matrix| matrix.values());
+    let values: Vec<String> =
+        values.map(|value| Value::from(value).to_display_string().to_string()).collect();
+    slug_of(&job.node, &values)
 }
 
 fn slug_of(node: &str, values: &[String]) -> String {

@@ -81,7 +81,8 @@ pub fn preview(workflow: &Workflow, asked: &Asked) -> Value {
             if let Some(ticket) = run.hold.as_ref().map(|hold| hold.ticket) {
                 super::step(&mut free, super::Input::Granted { ticket }, Timestamp::UNIX_EPOCH);
             }
-            let jobs: Vec<Value> = free.jobs.iter().map(|job| one(&free, job)).collect();
+            let jobs = free.jobs.iter().zip(free.branches());
+            let jobs: Vec<Value> = jobs.map(|(job, branch)| one(&free, job, branch)).collect();
             head(true, None, group, jobs)
         }
     }
@@ -138,7 +139,7 @@ fn run_of(workflow: &Workflow, asked: &Asked) -> Result<Run, String> {
     Ok(Run::new(new, Timestamp::UNIX_EPOCH))
 }
 
-fn one(run: &Run, job: &super::Job) -> Value {
+fn one(run: &Run, job: &super::Job, branch: String) -> Value {
     let definition = run.definition(job);
     let needs = definition.map(|definition| definition.needs.clone()).unwrap_or_default();
     let condition = definition.and_then(|definition| definition.condition.as_ref()).and_then(Token::text);
@@ -181,7 +182,7 @@ fn one(run: &Run, job: &super::Job) -> Value {
         "key": job.key, "name": job.spec.name, "starts": starts, "state": state, "reason": reason, "needs": needs,
         "if": condition, "matrix": job.matrix, "runs-on": job.spec.runs_on, "timeout-minutes": job.spec.timeout_minutes,
         "environment": job.gate.as_ref().map(|gate| gate.environment.as_str()),
-        "branch": run.branch_of(job),
+        "branch": branch,
         "steps": run.steps(job).iter().map(|step| step.name.clone().or(step.uses.clone()).or(step.run.clone())).collect::<Vec<_>>(),
     })
 }

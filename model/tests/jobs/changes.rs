@@ -22,6 +22,7 @@ fn each_of_a_matrix_has_its_own_branch() {
             "cloud-code/issue-7-same-2",
         ]
     );
+    assert_eq!(play.run.branches(), branches);
     assert_eq!(play.run.clis(play.run.job("many.2").unwrap(), "script"), ["codex"]);
     assert_eq!(play.run.clis(play.run.job("one").unwrap(), "script"), ["script"]);
 }

@@ -152,6 +152,30 @@ async fn poison_ends_among_the_dead_letters() {
     assert_eq!(queue.depth(Lane::Runs).await.unwrap().waiting, 1);
 }
 
+/// A cancel stops the task, which ends as it is told to, and nothing is published.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_cancel_reaches_the_task() {
+    let text = workflow("echo half > greeting.txt\necho waiting\nsleep 600");
+    let Some(stack) = Stack::deploy(&[(".cloud-code/implement.yml", &text)]).await else { return };
+    let issue = ask(&stack);
+    let waits = async |stack: &Stack| {
+        let reports: Vec<String> = stack.aws.objects().await;
+        let report = reports.into_iter().find(|key| key.ends_with("/reporting.yaml"))?;
+        let report = String::from_utf8(stack.aws.object(&report).await?).unwrap();
+        report.contains("in_progress").then_some(())
+    };
+    stack.until("the task's first report", waits).await;
+    stack.forge.comment(SHOP, "ann", issue, "/cloud-code cancel").unwrap();
+    let told =
+        async |stack: &Stack| stack.our_comment(issue).filter(|body| body.contains("🛑 **Cancelled**"));
+    let comment = stack.until("the run's end", told).await;
+    assert!(comment.contains("ann"), "{comment}");
+    assert!(stack.forge.pulls(SHOP).unwrap().is_empty());
+    let ended = async |stack: &Stack| stack.all_tasks_ended().then_some(());
+    stack.until("the task's end", ended).await;
+    assert_eq!(stack.started(), 1, "one task");
+}
+
 /// A function that is killed at each of its awaits, and every one after it: the whole road is walked all the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn functions_that_are_killed_lose_nothing() {

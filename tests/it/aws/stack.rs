@@ -344,6 +344,11 @@ impl Stack {
         Task { child, started_by: task.started_by().unwrap().to_owned(), ended: false }
     }
 
+    /// Whether no task runs any more.
+    pub(crate) fn all_tasks_ended(&self) -> bool {
+        self.tasks.lock().unwrap().values().all(|task| task.ended)
+    }
+
     /// Tasks that were started so far.
     pub(crate) fn started(&self) -> usize {
         self.tasks.lock().unwrap().len()
