@@ -8,12 +8,15 @@ use serde_json::{Map, Value as Json, json};
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 
-/// The jobs by workflow and definition, and the run's `github` context, made once for as long as the jobs are the same.
+/// The jobs by workflow and definition, made once for as long as the jobs are the same, and only where somebody asks: what needs nothing is
+/// prepared job by job, and would go through all of them each time.
 pub(super) struct View<'a> {
     pub(super) run: &'a Run,
-    /// By the calling job (`""` for the run's own) and the definition.
-    nodes: HashMap<&'a str, HashMap<&'a str, Vec<usize>>>,
+    nodes: OnceCell<Nodes<'a>>,
 }
+
+/// By the calling job (`""` for the run's own) and the definition.
+type Nodes<'a> = HashMap<&'a str, HashMap<&'a str, Vec<usize>>>;
 
 /// The `github` context as a value; made when first asked for, since events are large.
 #[derive(Default)]
@@ -27,12 +30,18 @@ impl GitHub {
 
 impl<'a> View<'a> {
     pub(super) fn new(run: &'a Run) -> Self {
-        let mut nodes: HashMap<&str, HashMap<&str, Vec<usize>>> = HashMap::new();
-        for (index, job) in run.jobs.iter().enumerate() {
-            let parent = job.parent.as_deref().unwrap_or_default();
-            nodes.entry(parent).or_default().entry(job.node.as_str()).or_default().push(index);
-        }
-        Self { run, nodes }
+        Self { run, nodes: OnceCell::new() }
+    }
+
+    fn nodes(&self) -> &Nodes<'a> {
+        self.nodes.get_or_init(|| {
+            let mut nodes = Nodes::new();
+            for (index, job) in self.run.jobs.iter().enumerate() {
+                let parent = job.parent.as_deref().unwrap_or_default();
+                nodes.entry(parent).or_default().entry(job.node.as_str()).or_default().push(index);
+            }
+            nodes
+        })
     }
 
     /// The jobs of a definition.
@@ -45,7 +54,7 @@ impl<'a> View<'a> {
     }
 
     fn indices(&self, parent: Option<&str>, node: &str) -> &[usize] {
-        let found = self.nodes.get(parent.unwrap_or_default()).and_then(|nodes| nodes.get(node));
+        let found = self.nodes().get(parent.unwrap_or_default()).and_then(|nodes| nodes.get(node));
         found.map_or(&[], Vec::as_slice)
     }
 
