@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use cloud_code_model::task::answer_pairs as pairs;
 
-use crate::journal::shorten;
+use cloud_code_model::task::shorten;
 
 /// Most bytes of one of these files: outputs of a job are 1 MiB at most.
 const MAX_FILE: u64 = 4 * 1024 * 1024;

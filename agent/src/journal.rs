@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use cloud_code_model::mask::{MaskStream, Masker};
+use cloud_code_model::task::shorten;
 use jiff::Timestamp;
 
 use crate::lines::Piece;
@@ -211,18 +212,6 @@ impl Capped {
         }
         self.held.clear();
     }
-}
-
-/// At most `most` bytes of a text, with an ellipsis where something was cut off.
-pub(crate) fn shorten(text: &str, most: usize) -> String {
-    if text.len() <= most {
-        return text.to_owned();
-    }
-    let mut at = most;
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
-    format!("{}…", &text[..at])
 }
 
 #[cfg(test)]

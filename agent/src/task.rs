@@ -16,9 +16,9 @@ use crate::environment::{self, Variables};
 use crate::expressions::Scope;
 use crate::files::Answers;
 use crate::finish;
-use crate::journal::shorten;
 use crate::process::{Cause, Group};
 use crate::steps::{self, StepResult};
+use cloud_code_model::task::shorten;
 
 /// Most bytes of all outputs of a task together, as in Actions.
 const MAX_OUTPUTS: usize = 1024 * 1024;

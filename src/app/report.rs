@@ -114,7 +114,7 @@ fn bounded(outputs: BTreeMap<String, String>, masker: &Masker) -> BTreeMap<Strin
 
 fn summarise(report: &Report, masker: &Masker) -> ReportSummary {
     let clean = |text: &str, max: usize| clean(masker, text, max);
-    let steps = report.tasks.iter().flat_map(|task| &task.steps);
+    let steps = steps_of(report);
     let mut usage = Usage::default();
     for step in steps.clone() {
         if let Some(spent) = &step.usage {
@@ -137,6 +137,7 @@ fn summarise(report: &Report, masker: &Masker) -> ReportSummary {
         summary: summary.map(|text| clean(text, MAX_SUMMARY)),
         usage,
         steps: steps
+            .clone()
             .take(MAX_STEPS)
             .scan(MAX_ANNOTATIONS, |left, step| {
                 let annotations = annotations(step, masker, *left);
@@ -156,7 +157,8 @@ fn summarise(report: &Report, masker: &Masker) -> ReportSummary {
             .any(|task| task.changes.as_ref().is_some_and(|changes| changes.bundle.is_some())),
         salvaged: report.salvaged,
         blocked_hosts: network::blocked_hosts(&report.blocked_hosts, masker),
-        sessions: steps_of(report)
+        sessions: steps
+            .clone()
             .filter(|step| step.session.is_some() || step.not_resumed.is_some())
             .map(|step| session(step, masker))
             .take(task::MAX_CONVERSATIONS)
@@ -170,7 +172,7 @@ fn summarise(report: &Report, masker: &Masker) -> ReportSummary {
     }
 }
 
-fn steps_of(report: &Report) -> impl Iterator<Item = &StepReport> {
+fn steps_of(report: &Report) -> impl DoubleEndedIterator<Item = &StepReport> + Clone {
     report.tasks.iter().flat_map(|task| &task.steps)
 }
 

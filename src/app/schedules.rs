@@ -5,7 +5,7 @@
 //! deliveries of our own, whose ids are derived from repository, line and time: two sweepers, or one that is torn off between queue and store,
 //! make one run. What was missed while nobody swept is made up for once.
 
-use super::{App, AppError};
+use super::{App, AppError, intake};
 use crate::ports::{Delivery, Lane, Pushed, ScheduledLine, Schedules, Source, schedules_key};
 use cloud_code_model::ids::digest;
 use cloud_code_model::run::Repository;
@@ -166,12 +166,7 @@ fn delivery(
     mut payload: Value,
     now: Timestamp,
 ) -> Result<Delivery, AppError> {
-    payload["repository"] = json!({
-        "name": repository.name,
-        "full_name": repository.full_name(),
-        "owner": { "login": repository.owner },
-        "default_branch": repository.default_branch,
-    });
+    payload["repository"] = intake::payload::repository(repository);
     payload["sender"] = json!({ "login": app.forge.own_login(), "type": "Bot" });
     payload["installation"] = json!({ "id": repository.installation });
     let payload = serde_json::value::to_raw_value(&payload)

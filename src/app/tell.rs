@@ -95,7 +95,7 @@ fn annotations(attempt: &Attempt) -> Vec<CheckAnnotation> {
 fn final_answer<T>(answer: Result<T, ForgeError>, what: &str) -> Result<Option<T>, AppError> {
     match answer {
         Ok(value) => Ok(Some(value)),
-        Err(error) if error.may_heal() || matches!(error, ForgeError::Unauthorized(_)) => Err(error.into()),
+        Err(error) if !error.is_final() => Err(error.into()),
         Err(error) => {
             tracing::warn!(what, %error, "could not tell");
             Ok(None)

@@ -23,7 +23,7 @@ pub(super) async fn of_repository(
     }
     match app.forge.variables(repository, None).await {
         Ok(variables) => Ok((object(variables), None)),
-        Err(error) if is_final(&error) => {
+        Err(error) if error.is_final() => {
             tracing::warn!(repository = %repository.full_name(), %error, "the variables can't be read");
             let reason = format!("`vars` is empty, since the variables can't be read: {error}");
             Ok((object([]), Some(reason)))
@@ -46,7 +46,7 @@ pub(super) async fn of_job(app: &App, run: &Run, job: &Job) -> Result<Value, For
                 known.insert(name, value.into());
             }
         }
-        Err(error) if is_final(&error) => {
+        Err(error) if error.is_final() => {
             tracing::warn!(run = %run.id, environment = gate.environment, %error, "an environment's variables can't be read");
         }
         Err(error) => return Err(error),
@@ -56,8 +56,4 @@ pub(super) async fn of_job(app: &App, run: &Run, job: &Job) -> Result<Value, For
 
 fn object(variables: impl IntoIterator<Item = (String, String)>) -> Value {
     Value::Object(variables.into_iter().map(|(name, value)| (name, value.into())).collect())
-}
-
-fn is_final(error: &ForgeError) -> bool {
-    !error.may_heal() && !matches!(error, ForgeError::Unauthorized(_))
 }

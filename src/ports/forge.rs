@@ -172,6 +172,11 @@ impl ForgeError {
         matches!(self, Self::RateLimited { .. } | Self::Unavailable(_))
     }
 
+    /// Whether the answer stays as it is: neither an outage, nor a key that a person may still mend.
+    pub fn is_final(&self) -> bool {
+        !self.may_heal() && !matches!(self, Self::Unauthorized(_))
+    }
+
     /// How long the forge wants us to wait.
     pub fn retry_after(&self) -> Option<SignedDuration> {
         match self {

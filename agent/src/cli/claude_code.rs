@@ -14,7 +14,7 @@ use super::{
     Cli, End, Event, Failure, FailureKind, Launch, Partial, Reader, Session, Store, Turn, tell_exit,
 };
 use crate::environment::Variables;
-use crate::journal::shorten;
+use cloud_code_model::task::shorten;
 
 pub(super) struct ClaudeCode;
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Event, FailureKind};
-use crate::journal::shorten;
+use cloud_code_model::task::shorten;
 
 /// Errors that come back however often one asks, although their status says that they may pass.
 const SPENT: [&str; 5] =

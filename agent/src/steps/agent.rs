@@ -323,9 +323,10 @@ impl Series<'_> {
         let Spent { usage, turns, summary, session } = self.spent;
         state.spent += usage.and_then(|usage| usage.cost_usd).unwrap_or_default();
         if let Some(summary) = &summary {
-            result
-                .outputs
-                .insert("summary".to_owned(), crate::journal::shorten(summary, crate::files::MAX_SUMMARY));
+            result.outputs.insert(
+                "summary".to_owned(),
+                cloud_code_model::task::shorten(summary, crate::files::MAX_SUMMARY),
+            );
         }
         if let Some(session) = &session {
             state.agent.sessions.borrow_mut().insert(self.step.cli.clone(), session.clone());

@@ -2,8 +2,9 @@
 
 use cloud_code_model::task::{Annotation, WorkflowCommand};
 
-use crate::journal::{Journal, LogStream, shorten};
+use crate::journal::{Journal, LogStream};
 use crate::lines::Piece;
+use cloud_code_model::task::shorten;
 
 /// Most remarks of a step; GitHub shows ten of each level, and keeps no more.
 const MAX_ANNOTATIONS: usize = 50;

@@ -15,9 +15,9 @@ use tokio::time::{Duration, Instant};
 
 use crate::environment::Variables;
 use crate::files::StepFiles;
-use crate::journal::shorten;
 use crate::process::Limits;
 use crate::task::{TaskState, step_id};
+use cloud_code_model::task::shorten;
 
 /// Most bytes of an error in the report.
 const MAX_ERROR: usize = 8 * 1024;

@@ -4,10 +4,11 @@ use cloud_code_model::task::{AgentStep, Usage, is_session_id};
 
 use crate::agent::Agent;
 use crate::cli::{Event, Reader};
-use crate::journal::{LogStream, shorten};
+use crate::journal::LogStream;
 use crate::lines::Lines;
 use crate::process::{Cause, Sink, Verdict};
 use crate::task::TaskState;
+use cloud_code_model::task::shorten;
 
 /// Most bytes of a line that is read; of a longer one (a tool that read a large file) nothing is kept.
 const MAX_LINE: usize = 1024 * 1024;

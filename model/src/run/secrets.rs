@@ -4,6 +4,7 @@ use super::job::Job;
 use super::state::Run;
 use crate::expression::template::Template;
 use crate::expression::{Contexts, JobStatus, PathPart, Reference, ReferenceKind, Value as Computed};
+use crate::task::listed_secrets;
 use crate::workflow::PassedSecrets;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -116,9 +117,7 @@ impl Run {
         for step in self.steps(job) {
             // A condition may not name any. `with.secrets` is a text of names.
             let listed = step.with.get("secrets").and_then(Value::as_str).unwrap_or_default();
-            let listed =
-                listed.split(|c: char| c == ',' || c.is_whitespace()).filter(|name| !name.is_empty());
-            named.names.extend(listed.map(str::to_ascii_uppercase));
+            named.names.extend(listed_secrets(listed).map(str::to_ascii_uppercase));
             // Its fields are many, and each may hold an expression.
             if let Ok(all) = serde_json::to_value(&step) {
                 named.value(&all);

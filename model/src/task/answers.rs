@@ -56,11 +56,11 @@ pub fn answer_pairs(file: &str, text: &str) -> Result<Vec<(String, String)>, Str
     Ok(pairs)
 }
 
-/// At most so many bytes of a text, whole characters, `…` where it was cut.
-fn shorten(text: &str, most: usize) -> std::borrow::Cow<'_, str> {
+/// At most `most` bytes of a text, whole characters, with an ellipsis where something was cut off.
+pub fn shorten(text: &str, most: usize) -> String {
     match text.get(..text.floor_char_boundary(most)) {
-        Some(short) if short.len() < text.len() => format!("{short}…").into(),
-        _ => text.into(),
+        Some(short) if short.len() < text.len() => format!("{short}…"),
+        _ => text.to_owned(),
     }
 }
 

@@ -15,7 +15,7 @@ mod tasking;
 mod validate;
 mod workflow_command;
 
-pub use answers::answer_pairs;
+pub use answers::{answer_pairs, shorten};
 pub use conversation::{
     Conversation, EARLIER_SESSION_FILE, Earlier, MAX_CONVERSATIONS, MAX_SESSION_FILE, SESSION_FILE,
     is_session_id,
@@ -24,7 +24,7 @@ pub use grant::{Grant, GrantError, GrantedCheckout};
 pub use reporting::{
     Changes, Conclusion, PricedBy, Report, ReportError, Status, StepConclusion, StepReport, TaskReport, Usage,
 };
-pub use step::{Action, AgentStep, Dynamic, RunStep, Step, StepError, StepKind};
+pub use step::{Action, AgentStep, Dynamic, RunStep, Step, StepError, StepKind, listed_secrets};
 pub use tasking::{Author, Limits, Repository, Task, Tasking, TaskingError};
 pub use workflow_command::{Annotation, AnnotationLevel, WorkflowCommand};
 

@@ -155,6 +155,12 @@ pub enum StepError {
     },
 }
 
+/// The names in the text of `with.secrets`, with commas or spaces between them.
+pub fn listed_secrets(text: &str) -> impl Iterator<Item = &str> {
+    let names = text.split(|character: char| character == ',' || character.is_whitespace());
+    names.filter(|name| !name.is_empty())
+}
+
 impl Step {
     /// What the step is. Call it after expressions were replaced.
     pub fn kind(&self) -> Result<StepKind, StepError> {
@@ -207,10 +213,7 @@ impl Step {
             budget_usd: self.number("budget-usd", 0.0, MAX_USD)?,
             args: self.list("args", |text| text.split_whitespace().map(str::to_owned).collect())?,
             command: self.text("command")?,
-            secrets: self.list("secrets", |text| {
-                let names = text.split(|character: char| character == ',' || character.is_whitespace());
-                names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
-            })?,
+            secrets: self.list("secrets", |text| listed_secrets(text).map(str::to_owned).collect())?,
         };
         if agent.prompt.trim().is_empty() {
             return Err(StepError::Input { input: "prompt", reason: "an agent needs a prompt".to_owned() });

@@ -10,6 +10,7 @@ mod comments;
 mod errors;
 mod pulls;
 mod reads;
+mod remembered;
 mod setup;
 mod tokens;
 mod transport;

@@ -2,6 +2,7 @@
 
 use super::GitHubForge;
 use super::bodies::{ContentBody, GHOST, IssueBody, Label, PermissionBody, PullBody, RepositoryBody};
+use super::remembered::Remembered;
 use super::tokens::Grant;
 use super::transport::{Call, encoded};
 use crate::ports::{ForgeError, Issue, RepositoryInfo, WorkflowFile};
@@ -10,12 +11,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use cloud_code_model::policy::Permission;
 use cloud_code_model::run::Repository;
 use futures::{StreamExt, TryStreamExt};
-use jiff::{SignedDuration, Timestamp};
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
 /// How long a permission is believed.
-const PERMISSION_LIVES: SignedDuration = SignedDuration::from_secs(60);
 const MAX_PERMISSIONS: usize = 10_000;
 /// Where workflow files lie, and what else lies there that is none.
 const FOLDER: &str = ".cloud-code";
@@ -25,36 +22,14 @@ const MAX_WORKFLOW_BYTES: u64 = 256 * 1024;
 /// Files that are read at the same time.
 const AT_ONCE: usize = 8;
 
-/// Remembers permissions for a minute: a burst of commands by one person asks once.
-#[derive(Default)]
-pub(super) struct PermissionCache {
-    known: Mutex<HashMap<Person, (Permission, Timestamp)>>,
-}
-
 /// Installation, `owner/name` and login, both in lower case.
 type Person = (u64, String, String);
 
-impl PermissionCache {
-    fn key(repository: &Repository, login: &str) -> Person {
-        (repository.installation, repository.full_name().to_lowercase(), login.to_lowercase())
-    }
+/// Permissions by whose they are.
+pub(super) type PermissionCache = Remembered<Person, Permission, MAX_PERMISSIONS>;
 
-    fn get(&self, repository: &Repository, login: &str, now: Timestamp) -> Option<Permission> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let (permission, at) = known.get(&Self::key(repository, login))?;
-        (now.duration_since(*at) < PERMISSION_LIVES).then_some(*permission)
-    }
-
-    fn put(&self, repository: &Repository, login: &str, permission: Permission, now: Timestamp) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MAX_PERMISSIONS {
-            known.retain(|_, (_, at)| now.duration_since(*at) < PERMISSION_LIVES);
-        }
-        if known.len() >= MAX_PERMISSIONS {
-            known.clear();
-        }
-        known.insert(Self::key(repository, login), (permission, now));
-    }
+fn person(repository: &Repository, login: &str) -> Person {
+    (repository.installation, repository.full_name().to_lowercase(), login.to_lowercase())
 }
 
 impl GitHubForge {
@@ -74,7 +49,8 @@ impl GitHubForge {
         login: &str,
     ) -> Result<Permission, ForgeError> {
         let now = self.clock.now();
-        if let Some(permission) = self.permissions.get(repository, login, now) {
+        let key = person(repository, login);
+        if let Some(permission) = self.permissions.get(&key, now) {
             return Ok(permission);
         }
         let path = Self::path(repository, &format!("/collaborators/{}/permission", encoded(login)));
@@ -87,7 +63,7 @@ impl GitHubForge {
             Err(ForgeError::NotFound(_)) => Permission::None,
             Err(error) => return Err(error),
         };
-        self.permissions.put(repository, login, permission, now);
+        self.permissions.put(key, permission, now);
         Ok(permission)
     }
 
@@ -228,6 +204,7 @@ fn is_workflow(entry: &ContentBody) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use jiff::{SignedDuration, Timestamp};
 
     #[test]
     fn permissions_are_believed_for_a_minute_and_do_not_pile_up() {
@@ -239,20 +216,20 @@ mod tests {
             default_branch: "main".into(),
         };
         let start = Timestamp::from_second(1_000).unwrap();
-        cache.put(&repository, "Ann", Permission::Write, start);
+        cache.put(person(&repository, "Ann"), Permission::Write, start);
         let lower = Repository { owner: "acme".into(), name: "shop".into(), ..repository.clone() };
         for (after, expected) in [(0, Some(Permission::Write)), (59, Some(Permission::Write)), (60, None)] {
             assert_eq!(
-                cache.get(&lower, "ann", start + SignedDuration::from_secs(after)),
+                cache.get(&person(&lower, "ann"), start + SignedDuration::from_secs(after)),
                 expected,
                 "{after}"
             );
         }
-        assert_eq!(cache.get(&repository, "bob", start), None);
+        assert_eq!(cache.get(&person(&repository, "bob"), start), None);
         for number in 0..2 * MAX_PERMISSIONS {
-            cache.put(&repository, &number.to_string(), Permission::Read, start);
+            cache.put(person(&repository, &number.to_string()), Permission::Read, start);
         }
-        assert!(cache.known.lock().unwrap().len() <= MAX_PERMISSIONS);
+        assert!(cache.len() <= MAX_PERMISSIONS);
     }
 
     #[test]

@@ -2,46 +2,20 @@
 
 use super::GitHubForge;
 use super::bodies::VariablesBody;
+use super::remembered::Remembered;
 use super::tokens::Grant;
 use super::transport::{Call, encoded};
 use crate::ports::ForgeError;
 use cloud_code_model::run::Repository;
-use jiff::{SignedDuration, Timestamp};
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
 
-/// How long they are believed: a burst of runs asks once.
-const LIVES: SignedDuration = SignedDuration::from_secs(60);
 const MAX_KEPT: usize = 1_000;
 /// A repository has at most 500 variables, and sees at most 1,000 of its organisation; a page has 30 at most.
 const MAX_PAGES: u32 = 40;
 
 type Variables = BTreeMap<String, String>;
-/// Installation, `owner/name` in lower case, environment.
-type Key = (u64, String, Option<String>);
-
-/// Remembers variables for a minute.
-#[derive(Default)]
-pub(super) struct VariableCache(Mutex<HashMap<Key, (Variables, Timestamp)>>);
-
-impl VariableCache {
-    fn get(&self, key: &Key, now: Timestamp) -> Option<Variables> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (variables, at) = known.get(key)?;
-        (now.duration_since(*at) < LIVES).then(|| variables.clone())
-    }
-
-    fn put(&self, key: Key, variables: Variables, now: Timestamp) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MAX_KEPT {
-            known.retain(|_, (_, at)| now.duration_since(*at) < LIVES);
-        }
-        if known.len() >= MAX_KEPT {
-            known.clear();
-        }
-        known.insert(key, (variables, now));
-    }
-}
+/// By installation, `owner/name` in lower case, and environment.
+pub(super) type VariableCache = Remembered<(u64, String, Option<String>), Variables, MAX_KEPT>;
 
 impl GitHubForge {
     pub(super) async fn read_variables(

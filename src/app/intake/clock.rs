@@ -3,7 +3,7 @@
 use super::payload::Payload;
 use super::{files, repository_of};
 use crate::app::{App, AppError, schedules};
-use crate::ports::{Delivery, ForgeError, Source};
+use crate::ports::{Delivery, Source};
 use cloud_code_model::run::Repository;
 
 /// Repositories of one event that are looked at; the schedules of any more are found at their next events.
@@ -19,21 +19,17 @@ pub(super) async fn refresh(app: &App, payload: &Payload) -> Result<(), AppError
     let Some(mut repository) = repository_of(payload) else { return Ok(()) };
     let info = match app.forge.repository(&repository).await {
         Ok(info) => info,
-        Err(error) if is_gone(&error) => return schedules::note(app, &repository, &[]).await,
+        Err(error) if error.is_final() => return schedules::note(app, &repository, &[]).await,
         Err(error) => return Err(error.into()),
     };
     repository.default_branch = info.default_branch;
     let workflows = match files::read(app, &repository).await {
         Ok(found) if !info.read_only => found.workflows,
         Ok(_) => Vec::new(),
-        Err(AppError::Forge(error)) if is_gone(&error) => Vec::new(),
+        Err(AppError::Forge(error)) if error.is_final() => Vec::new(),
         Err(error) => return Err(error),
     };
     schedules::note(app, &repository, &workflows).await
-}
-
-fn is_gone(error: &ForgeError) -> bool {
-    !error.may_heal() && !matches!(error, ForgeError::Unauthorized(_))
 }
 
 /// Where an event says that repositories were added to our App's reach or taken from it, or changed themselves: lets each be looked at, and says

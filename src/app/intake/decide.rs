@@ -234,7 +234,7 @@ pub(super) fn no_issue(event: &Event, actor: &str) -> Issue {
 
 /// An answer that will not change is a refusal; no answer is tried again.
 fn refuse_for_good(error: ForgeError) -> Result<Verdict, AppError> {
-    if error.may_heal() || matches!(error, ForgeError::Unauthorized(_)) {
+    if !error.is_final() {
         return Err(error.into());
     }
     Ok(Verdict::Refuse(format!("the forge did not let us look: {error}")))

@@ -1,6 +1,6 @@
 //! Somebody wants a workflow to start: `workflow_dispatch` by the API. GitHub offers its own for workflows of `.github/` alone.
 
-use super::{StartSpec, decide, read_files, start};
+use super::{StartSpec, decide, payload, read_files, start};
 use crate::app::{App, AppError};
 use crate::ports::ForgeError;
 use cloud_code_model::ids::RunId;
@@ -73,19 +73,16 @@ pub async fn dispatch(app: &App, wish: &Dispatch) -> Result<Dispatched, AppError
         return Ok(Dispatched::Refused(problem));
     }
     let actor = wish.by.clone().unwrap_or_else(|| app.forge.own_login());
-    let payload = json!({
-        "workflow": path,
-        "ref": format!("refs/heads/{}", repository.default_branch),
-        "inputs": wish.inputs,
-        "repository": {
-            "name": repository.name,
-            "full_name": repository.full_name(),
-            "owner": { "login": repository.owner },
-            "default_branch": repository.default_branch,
-        },
-        "sender": { "login": actor, "type": if wish.by.is_some() { "User" } else { "Bot" } },
-    });
-    let event = Event::new("workflow_dispatch", payload);
+    let event = Event::new(
+        "workflow_dispatch",
+        json!({
+            "workflow": path,
+            "ref": format!("refs/heads/{}", repository.default_branch),
+            "inputs": wish.inputs,
+            "repository": payload::repository(&repository),
+            "sender": { "login": actor, "type": if wish.by.is_some() { "User" } else { "Bot" } },
+        }),
+    );
     let delivery = format!("dispatch-{}", uuid::Uuid::new_v4());
     let spec = StartSpec {
         semantic_key: delivery.clone(),

@@ -5,7 +5,7 @@ mod commands;
 mod decide;
 mod dispatch;
 mod files;
-mod payload;
+pub(super) mod payload;
 mod start;
 
 pub use dispatch::{Dispatch, Dispatched, dispatch};
@@ -13,7 +13,7 @@ pub use start::{StartSpec, complete, start};
 
 use super::{App, AppError, schedules};
 use crate::comments;
-use crate::ports::{Decision, Delivery, ForgeError};
+use crate::ports::{Decision, Delivery};
 use cloud_code_model::ids::{RunId, digest};
 use cloud_code_model::run::Repository;
 use decide::{Trigger, Verdict, Wish};
@@ -77,7 +77,7 @@ async fn read_files(app: &App, repository: &Repository) -> Result<files::Files, 
 async fn changed_files(app: &App, trigger: &Trigger) -> Result<Option<Vec<String>>, AppError> {
     match app.forge.changed_files(&trigger.repository, trigger.number).await {
         Ok(files) => Ok(Some(files)),
-        Err(error) if error.may_heal() || matches!(error, ForgeError::Unauthorized(_)) => Err(error.into()),
+        Err(error) if !error.is_final() => Err(error.into()),
         Err(error) => {
             tracing::warn!(%error, "the changed files of a pull request could not be read");
             Ok(None)

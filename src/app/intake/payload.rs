@@ -22,6 +22,16 @@ pub(super) struct Payload {
     pub(super) repositories_removed: Vec<Named>,
 }
 
+/// A repository as payloads have it, for events of our own making.
+pub(in crate::app) fn repository(repository: &cloud_code_model::run::Repository) -> serde_json::Value {
+    serde_json::json!({
+        "name": repository.name,
+        "full_name": repository.full_name(),
+        "owner": { "login": repository.owner },
+        "default_branch": repository.default_branch,
+    })
+}
+
 /// A repository in the lists of the events of an installation.
 #[derive(Debug, Deserialize)]
 pub(super) struct Named {

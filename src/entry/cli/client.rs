@@ -6,9 +6,9 @@ use serde::de::DeserializeOwned;
 use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
-use ureq::Agent;
 use ureq::http::{HeaderMap, Response};
 use ureq::tls::{RootCerts, TlsConfig};
+use ureq::{Agent, RequestBuilder};
 
 /// Bytes of an answer at most.
 const MAX_ANSWER: u64 = 64 * 1024 * 1024;
@@ -111,11 +111,7 @@ impl Client {
     /// GETs a path below `/api/v1`.
     pub(super) async fn get(&self, path: String) -> Result<Answer, ClientError> {
         self.send(move |client| {
-            let request = client.agent.get(format!("{}/api/v1{path}", client.server));
-            match &client.token {
-                Some(token) => request.header("authorization", format!("Bearer {token}")).call(),
-                None => request.call(),
-            }
+            client.authorized(client.agent.get(format!("{}/api/v1{path}", client.server))).call()
         })
         .await
     }
@@ -123,11 +119,7 @@ impl Client {
     /// POSTs nothing to a path below `/api/v1`.
     pub(super) async fn post(&self, path: String) -> Result<Answer, ClientError> {
         self.send(move |client| {
-            let request = client.agent.post(format!("{}/api/v1{path}", client.server));
-            match &client.token {
-                Some(token) => request.header("authorization", format!("Bearer {token}")).send_empty(),
-                None => request.send_empty(),
-            }
+            client.authorized(client.agent.post(format!("{}/api/v1{path}", client.server))).send_empty()
         })
         .await
     }
@@ -136,16 +128,17 @@ impl Client {
     pub(super) async fn post_json(&self, path: String, body: &impl Serialize) -> Result<Answer, ClientError> {
         let body = serde_json::to_vec(body).map_err(|error| ClientError::Internal(error.to_string()))?;
         self.send(move |client| {
-            let request = client
-                .agent
-                .post(format!("{}/api/v1{path}", client.server))
-                .header("content-type", "application/json");
-            match &client.token {
-                Some(token) => request.header("authorization", format!("Bearer {token}")).send(&body),
-                None => request.send(&body),
-            }
+            let request = client.agent.post(format!("{}/api/v1{path}", client.server));
+            client.authorized(request).header("content-type", "application/json").send(&body)
         })
         .await
+    }
+
+    fn authorized<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        match &self.token {
+            Some(token) => request.header("authorization", format!("Bearer {token}")),
+            None => request,
+        }
     }
 
     /// Reads the body of an answer as JSON of ours.

@@ -4,7 +4,7 @@ use super::super::finding::{Finding, Report};
 use super::super::schema::{self, Site, place_of};
 use super::super::suggest::hint;
 use super::super::yaml::{self, Limits, Node};
-use super::{Checked, Outcome, agent, conditions, injection, properties, steps};
+use super::{Checked, Outcome, agent, conditions, injection, open, properties, steps};
 use crate::expression::{PathPart, ReferenceKind};
 use std::sync::Arc;
 
@@ -20,16 +20,9 @@ pub fn lint_action(path: &str, text: &str) -> Vec<Finding> {
 
 pub(in crate::workflow) fn check(path: &str, text: &str, limits: &Limits) -> Outcome {
     let mut report = Report::new(path);
-    let document = match yaml::parse(text, limits) {
-        Ok(document) => document,
-        Err(error) => {
-            report.error(error.at, "yaml", error.message);
-            return Outcome { document: None, findings: report.into_findings() };
-        }
+    let Some(document) = open(text, limits, &mut report) else {
+        return Outcome { document: None, findings: report.into_findings() };
     };
-    for &at in &document.unused_anchors {
-        report.warn(at, "anchor", "no alias uses this anchor");
-    }
     let using = document.root.get("runs").and_then(|runs| runs.get("using"));
     let word = using.and_then(|using| using.text()).unwrap_or_default();
     let place = match word.as_str() {

@@ -87,16 +87,9 @@ pub fn lint_with(
 
 pub(super) fn check(path: &str, text: &str, limits: &Limits) -> Outcome {
     let mut report = Report::new(path);
-    let document = match yaml::parse(text, limits) {
-        Ok(document) => document,
-        Err(error) => {
-            report.error(error.at, "yaml", error.message);
-            return Outcome { document: None, findings: report.into_findings() };
-        }
+    let Some(document) = open(text, limits, &mut report) else {
+        return Outcome { document: None, findings: report.into_findings() };
     };
-    for &at in &document.unused_anchors {
-        report.warn(at, "anchor", "no alias uses this anchor");
-    }
     let sites = schema::validate(&document, &schema::ROOT, &mut report);
     let checked = Checked { path, document: &document, sites: &sites };
     events::check(&checked, &mut report);
@@ -113,6 +106,21 @@ pub(super) fn check(path: &str, text: &str, limits: &Limits) -> Outcome {
     types::check(&checked, &mut report);
     let findings = report.into_findings();
     Outcome { document: Some(document), findings }
+}
+
+/// Parses a file, and says what is wrong with its YAML; `None` where that is not to be gone on with.
+fn open(text: &str, limits: &Limits, report: &mut Report) -> Option<Document> {
+    let document = match yaml::parse(text, limits) {
+        Ok(document) => document,
+        Err(error) => {
+            report.error(error.at, "yaml", error.message);
+            return None;
+        }
+    };
+    for &at in &document.unused_anchors {
+        report.warn(at, "anchor", "no alias uses this anchor");
+    }
+    Some(document)
 }
 
 /// The steps of a job, those that stand side by side under `parallel` among them.

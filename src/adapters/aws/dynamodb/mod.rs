@@ -10,6 +10,7 @@ use crate::ports::{
     Clock, Decision, Page, RunFilter, RunSummary, Saved, Schedules, Store, StoreError, Stored,
 };
 use async_trait::async_trait;
+use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::TableStatus;
 use cloud_code_model::ids::RunId;
@@ -60,6 +61,36 @@ impl DynamoStore {
         .await
     }
 
+    /// What is due by then in a partition of the index `due`, read from what stands behind the prefix of its key.
+    async fn due_in<T>(
+        &self,
+        partition: &str,
+        prefix: &str,
+        now: Timestamp,
+        limit: usize,
+        read: impl Fn(&str) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let query = self
+            .query("due", partition)
+            .key_condition_expression("#partition = :partition AND due_at < :after")
+            .expression_attribute_values(":after", s(keys::after(now)));
+        self.collect(query, limit, |item| {
+            let key = text(item, keys::PK).and_then(|key| key.strip_prefix(prefix));
+            read(key.unwrap_or_default())
+        })
+        .await
+    }
+
+    /// The item that takes the place of this version of it; see [`swapped`].
+    fn versioned(&self, pk: String, sk: &str, version: u64) -> PutItemFluentBuilder {
+        self.db
+            .put_item()
+            .table_name(&self.table)
+            .item(keys::PK, s(pk))
+            .item(keys::SK, s(sk))
+            .item("version", n(version.saturating_add(1)))
+    }
+
     /// Up to `limit` values of one attribute, in the query's order, over as many pages as that takes.
     async fn collect<T>(
         &self,
@@ -83,6 +114,27 @@ impl DynamoStore {
         }
         Ok(found)
     }
+}
+
+/// Puts an item where the one that is there has this version, 0 for none; whether that was so.
+async fn swapped(put: PutItemFluentBuilder, version: u64) -> Result<bool, StoreError> {
+    let put = match version {
+        0 => put.condition_expression("attribute_not_exists(pk)"),
+        _ => {
+            put.condition_expression("version = :version").expression_attribute_values(":version", n(version))
+        }
+    };
+    match put.send().await {
+        Ok(_) => Ok(true),
+        Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
+            Ok(false)
+        }
+        Err(error) => Err(unavailable(&error)),
+    }
+}
+
+fn version_of(item: &super::item::Item) -> u64 {
+    number(item, "version").and_then(|version| u64::try_from(version).ok()).unwrap_or_default()
 }
 
 #[async_trait]
@@ -126,15 +178,7 @@ impl Store for DynamoStore {
     }
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<RunId>, StoreError> {
-        let query = self
-            .query("due", keys::DUE_RUNS)
-            .key_condition_expression("#partition = :partition AND due_at < :after")
-            .expression_attribute_values(":after", s(keys::after(now)));
-        self.collect(query, limit, |item| {
-            let key = text(item, keys::PK).and_then(|key| key.strip_prefix("run#"));
-            run_id(key.unwrap_or_default())
-        })
-        .await
+        self.due_in(keys::DUE_RUNS, "run#", now, limit, run_id).await
     }
 
     async fn group(&self, repository: &str, name: &str) -> Result<(Group, u64), StoreError> {
@@ -143,8 +187,7 @@ impl Store for DynamoStore {
         };
         let group = serde_json::from_str(text(&item, "group").unwrap_or_default())
             .map_err(|error| StoreError::Corrupt(format!("the group {name} of {repository}: {error}")))?;
-        let version = number(&item, "version").and_then(|version| u64::try_from(version).ok());
-        Ok((group, version.unwrap_or_default()))
+        Ok((group, version_of(&item)))
     }
 
     async fn save_group(
@@ -155,29 +198,8 @@ impl Store for DynamoStore {
         version: u64,
     ) -> Result<bool, StoreError> {
         let json = serde_json::to_string(group).map_err(|error| StoreError::Corrupt(error.to_string()))?;
-        let put = self
-            .db
-            .put_item()
-            .table_name(&self.table)
-            .item(keys::PK, s(keys::group(repository, name)))
-            .item(keys::SK, s("group"))
-            .item("version", n(version.saturating_add(1)))
-            .item("group", s(json));
-        let put = match version {
-            0 => put.condition_expression("attribute_not_exists(pk)"),
-            _ => put
-                .condition_expression("version = :version")
-                .expression_attribute_values(":version", n(version)),
-        };
-        match put.send().await {
-            Ok(_) => Ok(true),
-            Err(error)
-                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(unavailable(&error)),
-        }
+        let put = self.versioned(keys::group(repository, name), "group", version).item("group", s(json));
+        swapped(put, version).await
     }
 
     async fn schedules(&self, key: &str) -> Result<Option<(Schedules, u64)>, StoreError> {
@@ -189,15 +211,7 @@ impl Store for DynamoStore {
     }
 
     async fn schedules_due(&self, now: Timestamp, limit: usize) -> Result<Vec<String>, StoreError> {
-        let query = self
-            .query("due", keys::DUE_SCHEDULES)
-            .key_condition_expression("#partition = :partition AND due_at < :after")
-            .expression_attribute_values(":after", s(keys::after(now)));
-        self.collect(query, limit, |item| {
-            let key = text(item, keys::PK).and_then(|key| key.strip_prefix("schedules#"));
-            Ok(key.unwrap_or_default().to_owned())
-        })
-        .await
+        self.due_in(keys::DUE_SCHEDULES, "schedules#", now, limit, |key| Ok(key.to_owned())).await
     }
 
     async fn active_on(&self, repository: &str, subject: u64) -> Result<Vec<RunId>, StoreError> {

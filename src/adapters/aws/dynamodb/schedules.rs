@@ -1,8 +1,8 @@
 //! Repositories' schedules: one item each, in the index `due` while something of it is due.
 
-use super::super::item::{n, number, s, text};
+use super::super::item::{s, text};
 use super::super::keys;
-use super::{DynamoStore, unavailable};
+use super::{DynamoStore, swapped, version_of};
 use crate::ports::{Schedules, StoreError};
 
 impl DynamoStore {
@@ -10,8 +10,7 @@ impl DynamoStore {
         let Some(item) = self.get(keys::schedules(key), "schedules").await? else { return Ok(None) };
         let schedules = serde_json::from_str(text(&item, "schedules").unwrap_or_default())
             .map_err(|error| StoreError::Corrupt(format!("the schedules of {key}: {error}")))?;
-        let version = number(&item, "version").and_then(|version| u64::try_from(version).ok());
-        Ok(Some((schedules, version.unwrap_or_default())))
+        Ok(Some((schedules, version_of(&item))))
     }
 
     pub(super) async fn put_schedules(
@@ -22,31 +21,10 @@ impl DynamoStore {
         let json =
             serde_json::to_string(schedules).map_err(|error| StoreError::Corrupt(error.to_string()))?;
         let key = schedules.key();
-        let mut put = self
-            .db
-            .put_item()
-            .table_name(&self.table)
-            .item(keys::PK, s(keys::schedules(&key)))
-            .item(keys::SK, s("schedules"))
-            .item("version", n(version.saturating_add(1)))
-            .item("schedules", s(json));
+        let mut put = self.versioned(keys::schedules(&key), "schedules", version).item("schedules", s(json));
         if let Some(due) = schedules.due_at() {
             put = put.item("due", s(keys::DUE_SCHEDULES)).item("due_at", s(keys::place(due, &key)));
         }
-        let put = match version {
-            0 => put.condition_expression("attribute_not_exists(pk)"),
-            _ => put
-                .condition_expression("version = :version")
-                .expression_attribute_values(":version", n(version)),
-        };
-        match put.send().await {
-            Ok(_) => Ok(true),
-            Err(error)
-                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(unavailable(&error)),
-        }
+        swapped(put, version).await
     }
 }

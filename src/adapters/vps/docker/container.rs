@@ -1,14 +1,64 @@
-//! Reading what the daemon says of a container.
+//! Making, starting and removing a container, and reading what the daemon says of it.
 
-use super::spec;
-use crate::ports::{ContainerStatus, Listed};
+use super::client::{is_status, mapped, start_error};
+use super::{DockerConfig, image, network, spec};
+use crate::ports::{ContainerStatus, Listed, RunnerError};
+use bollard::Docker;
 use bollard::models::{
-    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum as State, ContainerSummary,
-    ContainerSummaryStateEnum,
+    ContainerCreateBody, ContainerInspectResponse, ContainerState, ContainerStateStatusEnum as State,
+    ContainerSummary, ContainerSummaryStateEnum,
 };
+use bollard::query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder};
 use cloud_code_model::ids::{AttemptId, RunId};
 use jiff::Timestamp;
 use std::collections::HashMap;
+
+/// Makes a container, and gets its image where that is allowed. That another launch made it meanwhile is fine.
+pub(super) async fn create(
+    docker: &Docker,
+    config: &DockerConfig,
+    image: &str,
+    name: &str,
+    body: ContainerCreateBody,
+) -> Result<(), RunnerError> {
+    let options = CreateContainerOptionsBuilder::new().name(name).build();
+    let mut answer = docker.create_container(Some(options.clone()), body.clone()).await;
+    if answer.as_ref().is_err_and(|error| is_status(error, 404)) {
+        image::obtain(docker, image, config.pull).await?;
+        answer = docker.create_container(Some(options), body).await;
+    }
+    match answer {
+        Ok(created) => {
+            for warning in created.warnings {
+                tracing::warn!(container = name, warning, "Docker warns about the container");
+            }
+            Ok(())
+        }
+        Err(error) if is_status(&error, 409) => Ok(()),
+        Err(error) if is_status(&error, 404) => Err(image::missing(image, None)),
+        Err(error) => Err(mapped(error)),
+    }
+}
+
+/// Starts a container that has been made. That another launch was quicker is fine.
+pub(super) async fn start(docker: &Docker, image: &str, name: &str) -> Result<(), RunnerError> {
+    match docker.start_container(name, None).await {
+        Ok(()) => Ok(()),
+        Err(error) if is_status(&error, 304) => Ok(()),
+        Err(error) if network::is_network_fault(&error) => Err(network::network_error(error)),
+        Err(error) => Err(start_error(error, image)),
+    }
+}
+
+/// Removes a container, running or not, with its unnamed volumes. That it is gone, or that somebody else removes it, is fine.
+pub(super) async fn remove(docker: &Docker, name: &str) -> Result<(), RunnerError> {
+    let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+    match docker.remove_container(name, Some(options)).await {
+        Ok(()) => Ok(()),
+        Err(error) if is_status(&error, 404) || is_status(&error, 409) => Ok(()),
+        Err(error) => Err(mapped(error)),
+    }
+}
 
 /// A container that has an attempt's name.
 #[derive(Debug)]

@@ -25,10 +25,7 @@ mod stop;
 use crate::ports::{ContainerStatus, Launch, Listed, Network, Runner, RunnerError};
 use async_trait::async_trait;
 use bollard::models::NetworkCreateRequest;
-use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder,
-    RemoveContainerOptionsBuilder,
-};
+use bollard::query_parameters::{ListContainersOptionsBuilder, LogsOptionsBuilder};
 use client::{Client, is_status, mapped};
 use cloud_code_model::ids::AttemptId;
 use futures::StreamExt;
@@ -118,29 +115,12 @@ impl DockerRunner {
         }
     }
 
-    /// Makes the container. That another launch made it meanwhile is fine.
+    /// Makes the container.
     async fn create(&self, launch: &Launch) -> Result<(), RunnerError> {
         let docker = self.client.get().await?;
         let cores = docker.info().await.map_err(mapped)?.ncpu;
         let body = spec::container(&self.config, launch, cores)?;
-        let options = CreateContainerOptionsBuilder::new().name(&launch.attempt.name()).build();
-
-        let mut answer = docker.create_container(Some(options.clone()), body.clone()).await;
-        if answer.as_ref().is_err_and(|error| is_status(error, 404)) {
-            image::obtain(docker, &launch.image, self.config.pull).await?;
-            answer = docker.create_container(Some(options), body).await;
-        }
-        match answer {
-            Ok(created) => {
-                for warning in created.warnings {
-                    tracing::warn!(attempt = %launch.attempt, warning, "Docker warns about the container");
-                }
-                Ok(())
-            }
-            Err(error) if is_status(&error, 409) => Ok(()),
-            Err(error) if is_status(&error, 404) => Err(image::missing(&launch.image, None)),
-            Err(error) => Err(mapped(error)),
-        }
+        container::create(docker, &self.config, &launch.image, &launch.attempt.name(), body).await
     }
 
     /// Hands the workspace over and makes the container, unless it is there.
@@ -172,13 +152,8 @@ impl DockerRunner {
             return Ok(name);
         }
         let docker = self.client.get().await?;
-        match docker.start_container(&name, None).await {
-            Ok(()) => Ok(name),
-            // Another launch was quicker.
-            Err(error) if is_status(&error, 304) => Ok(name),
-            Err(error) if network::is_network_fault(&error) => Err(network::network_error(error)),
-            Err(error) => Err(client::start_error(error, &launch.image)),
-        }
+        container::start(docker, &launch.image, &name).await?;
+        Ok(name)
     }
 
     fn expect_ours(&self, attempt: &AttemptId, found: &container::Found) -> Result<(), RunnerError> {
@@ -309,13 +284,7 @@ impl Runner for DockerRunner {
     async fn remove(&self, attempt: &AttemptId) -> Result<(), RunnerError> {
         let docker = self.client.get().await?;
         if self.find(attempt).await?.is_some() {
-            let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-            match docker.remove_container(&attempt.name(), Some(options)).await {
-                Ok(()) => {}
-                // 409: somebody else is removing it.
-                Err(error) if is_status(&error, 404) || is_status(&error, 409) => {}
-                Err(error) => return Err(mapped(error)),
-            }
+            container::remove(docker, &attempt.name()).await?;
         }
         // Also where there is no container: a crash may have left them behind.
         network::remove(docker, &self.config, attempt).await

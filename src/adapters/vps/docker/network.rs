@@ -7,18 +7,15 @@
 //! have: without privileges or secrets, and with the volume alone to write to, a few kilobytes of memory. Volume and proxy have the
 //! attempt's labels and names derived from its own, are found again by them, and go with it.
 
-use super::client::{is_status, mapped, start_error};
-use super::{DockerConfig, image, spec};
+use super::client::{is_status, mapped};
+use super::{DockerConfig, container, spec};
 use crate::ports::{Launch, RunnerError};
 use bollard::Docker;
 use bollard::models::{
     ContainerCreateBody, ContainerStateStatusEnum as State, ContainerSummary, HostConfig,
     HostConfigLogConfig, Mount, MountType, RestartPolicy, RestartPolicyNameEnum, Volume, VolumeCreateRequest,
 };
-use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
-    RemoveVolumeOptions,
-};
+use bollard::query_parameters::{ListVolumesOptionsBuilder, RemoveVolumeOptions};
 use cloud_code_model::ids::AttemptId;
 use cloud_code_model::network::{AllowList, PROXY_HOST, PROXY_PORT};
 use std::collections::HashMap;
@@ -115,20 +112,8 @@ pub(super) async fn create_proxy(
     launch: &Launch,
     allow: &AllowList,
 ) -> Result<(), RunnerError> {
-    let options = CreateContainerOptionsBuilder::new().name(&proxy_name(&launch.attempt)).build();
     let body = proxy(config, launch, allow);
-    let mut answer = docker.create_container(Some(options.clone()), body.clone()).await;
-    if answer.as_ref().is_err_and(|error| is_status(error, 404)) {
-        image::obtain(docker, &launch.image, config.pull).await?;
-        answer = docker.create_container(Some(options), body).await;
-    }
-    match answer {
-        Ok(_) => Ok(()),
-        // It is there already, or will be in a moment.
-        Err(error) if is_status(&error, 409) => Ok(()),
-        Err(error) if is_status(&error, 404) => Err(image::missing(&launch.image, None)),
-        Err(error) => Err(mapped(error)),
-    }
+    container::create(docker, config, &launch.image, &proxy_name(&launch.attempt), body).await
 }
 
 /// Starts the attempt's proxy, unless it runs.
@@ -141,12 +126,7 @@ pub(super) async fn start_proxy(
     if runs(docker, config, &name).await? {
         return Ok(());
     }
-    match docker.start_container(&name, None).await {
-        Ok(()) => Ok(()),
-        Err(error) if is_status(&error, 304) => Ok(()),
-        Err(error) if is_network_fault(&error) => Err(network_error(error)),
-        Err(error) => Err(start_error(error, &launch.image)),
-    }
+    container::start(docker, &launch.image, &name).await
 }
 
 /// Whether a proxy of this name, which is ours, runs.
@@ -266,12 +246,7 @@ async fn remove_proxy(
             }
         }
     }
-    let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-    match docker.remove_container(&name, Some(options)).await {
-        Ok(()) => Ok(()),
-        Err(error) if is_status(&error, 404) || is_status(&error, 409) => Ok(()),
-        Err(error) => Err(mapped(error)),
-    }
+    container::remove(docker, &name).await
 }
 
 /// The attempts that have a volume: one whose container is gone must be found by it.
@@ -283,7 +258,7 @@ pub(super) async fn list(
     let options = ListVolumesOptionsBuilder::new().filters(&HashMap::from([("label", vec![ours])])).build();
     let volumes = docker.list_volumes(Some(options)).await.map_err(mapped)?.volumes.unwrap_or_default();
     let read = |volume: Volume| {
-        let attempt = super::container::attempt(&volume.labels)?;
+        let attempt = container::attempt(&volume.labels)?;
         let created = volume.created_at.and_then(|at| at.parse().ok()).unwrap_or_default();
         Some((attempt, created))
     };
