@@ -168,6 +168,31 @@ impl SqsQueue {
         }
     }
 
+    /// Answers a message by putting it aside: it waits in the table, asks nothing and costs nothing, until [`Self::unpark`] sends it again.
+    /// One that is put aside again has its old place in line, and its receives begin anew.
+    ///
+    /// # Errors
+    /// As for other answers.
+    pub async fn park(&self, receipt: &Receipt) -> Result<(), QueueError> {
+        let (lane, key, handle) = self.lease_of(receipt)?;
+        let body = self.held().get(&receipt.0).map(|held| held.body.clone()).ok_or(QueueError::LeaseLost)?;
+        self.records.park(lane, &key, &receipt.0, &body).await?;
+        self.held().remove(&receipt.0);
+        self.delete(lane, &handle).await
+    }
+
+    /// Sends up to `max` messages again that were put aside, the first in line first; gives how many.
+    ///
+    /// # Errors
+    /// When the table or the queue does not answer. None is lost: what was not sent, the next [`Queue::prune`] sends.
+    pub async fn unpark(&self, lane: Lane, max: usize) -> Result<usize, QueueError> {
+        let mut sent = 0;
+        for key in self.records.parked(lane, max).await? {
+            sent += usize::from(self.revive(lane, &key, "parked").await?);
+        }
+        Ok(sent)
+    }
+
     async fn content(&self, wire: &Wire) -> Result<Vec<u8>, Unreadable> {
         let packed = match &wire.content {
             wire::Content::Here(packed) => packed.clone(),
