@@ -151,6 +151,11 @@ impl Stack {
         Policies::of(&self.deployed)
     }
 
+    /// The variables that the template gives a function.
+    pub(crate) fn environment(&self, name: &str) -> &BTreeMap<String, String> {
+        &self.environments[name]
+    }
+
     /// Where the gateway listens.
     pub(crate) fn gateway(&self) -> SocketAddr {
         self.gateway
@@ -202,6 +207,7 @@ impl Stack {
             }
             assert!(began.elapsed() < PATIENCE * 2, "waited in vain for {what}:\n{}", self.state().await);
             self.fargate().await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
