@@ -201,7 +201,7 @@ impl Container {
     fn arguments(&self, root: &Path, env: &[(String, String)]) -> Vec<String> {
         let (user, group) = self.user;
         let mut arguments: Vec<String> =
-            ["run", "--rm", "--init", "--read-only", "--cap-drop", "ALL"].map(str::to_owned).into();
+            ["run", "--rm", "--read-only", "--cap-drop", "ALL"].map(str::to_owned).into();
         let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
         option("--name", self.name.clone());
         option("--security-opt", "no-new-privileges".to_owned());

@@ -7,6 +7,7 @@ mod harness;
 mod life;
 mod limits;
 mod real;
+mod remote;
 mod secrets;
 mod steps;
 mod stopping;
