@@ -88,7 +88,7 @@ impl Storage {
         let fewer = |objects: &mut BTreeMap<String, Vec<Vec<u8>>>| {
             objects.get("out/reporting.yaml").map_or(0, Vec::len) < count
         };
-        let (_, waited) = self.put.wait_timeout_while(objects, PATIENCE, fewer).unwrap();
+        let waited = self.put.wait_timeout_while(objects, PATIENCE, fewer).unwrap().1;
         assert!(!waited.timed_out(), "there were no {count} reports");
     }
 }
