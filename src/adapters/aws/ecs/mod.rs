@@ -175,8 +175,8 @@ impl Runner for EcsRunner {
         STOP_TIMEOUT
     }
 
-    /// The signals are ECS's: the image's stop signal (ours say SIGINT), and SIGKILL at the task definition's stop timeout, whatever
-    /// the `patience`. The end is an event, so that nobody waits for it here: the time of a function is paid for.
+    /// The signals are ECS's: SIGTERM, which the agent takes as SIGINT, and SIGKILL at the task definition's stop timeout, whatever the
+    /// `patience`. The end is an event, so that nobody waits for it here: the time of a function is paid for.
     async fn stop(&self, attempt: &AttemptId, _patience: Duration) -> Result<(), RunnerError> {
         let Some(record) = self.records.get(attempt).await? else { return Ok(()) };
         if self.status_of(&record).await?.is_live() {

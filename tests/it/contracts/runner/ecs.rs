@@ -375,7 +375,8 @@ async fn a_stop_is_asked_for_and_not_waited_for() {
 /// What was asked of ECS about the world's cluster so far.
 async fn calls(world: &Fargate) -> Vec<String> {
     let calls = world.aws.test("calls", json!({})).await;
-    let ours = |call: &&Value| call["service"] == "ecs" && call["resource"] == world.aws.name.as_str();
+    let of_ours = |resource: &Value| resource.as_str().is_some_and(|name| name.contains(&world.aws.name));
+    let ours = |call: &&Value| call["service"] == "ecs" && of_ours(&call["resource"]);
     let action = |call: &Value| call["action"].as_str().unwrap().to_owned();
     calls.as_array().unwrap().iter().filter(ours).map(action).collect()
 }
