@@ -6,8 +6,8 @@ use super::{CONTAINER, Capacity, EcsRunner, failed, fargate_size, grant};
 use crate::ports::{Launch, RunnerError};
 use aws_sdk_ecs::operation::run_task::RunTaskError;
 use aws_sdk_ecs::types::{
-    AssignPublicIp, AwsVpcConfiguration, CapacityProviderStrategyItem, ContainerOverride, KeyValuePair,
-    NetworkConfiguration, PropagateTags, Tag, TaskOverride,
+    AssignPublicIp, AwsVpcConfiguration, CapacityProviderStrategyItem, ContainerOverride, DesiredStatus,
+    KeyValuePair, NetworkConfiguration, PropagateTags, Tag, TaskOverride,
 };
 use cloud_code_model::ids::{AttemptId, digest};
 
@@ -175,9 +175,10 @@ impl EcsRunner {
             .build())
     }
 
-    /// The tasks that were started for the attempt, whether we have noted them or not.
+    /// The tasks that were started for the attempt and are to run, whether we have noted them or not.
     pub(super) async fn started_for(&self, attempt: &AttemptId) -> Result<Vec<String>, RunnerError> {
         let listed = self.ecs.list_tasks().cluster(&self.config.cluster).started_by(started_by(attempt));
+        let listed = listed.desired_status(DesiredStatus::Running);
         Ok(listed.send().await.map_err(|error| failed(&error))?.task_arns.unwrap_or_default())
     }
 }

@@ -293,7 +293,9 @@ async fn one_that_is_removed_while_it_starts_is_stopped() {
         // Where the launch came to its end after all.
         world.runner.remove(id).await.unwrap();
         let client = aws_sdk_ecs::Client::new(&world.aws.config);
-        let listed = client.list_tasks().cluster(&world.aws.name).send().await.unwrap();
+        let running = aws_sdk_ecs::types::DesiredStatus::Running;
+        let listed = client.list_tasks().cluster(&world.aws.name).desired_status(running);
+        let listed = listed.send().await.unwrap();
         assert_eq!(listed.task_arns(), [""; 0], "a task runs that nobody knows");
         assert_eq!(world.grants().await, [""; 0]);
     }
