@@ -313,6 +313,6 @@ mod tests {
         let template = include_str!("../../../../infra/template.yaml");
         let found: Vec<&str> =
             template.lines().filter_map(|line| line.trim().strip_prefix("StopTimeout: ")).collect();
-        assert_eq!(found, [STOP_TIMEOUT.as_secs().to_string(); 6]);
+        assert_eq!(found, [STOP_TIMEOUT.as_secs().to_string().as_str(); 6]);
     }
 }
