@@ -4,6 +4,7 @@
 mod claude;
 mod clis;
 mod harness;
+mod init;
 mod life;
 mod limits;
 mod real;
