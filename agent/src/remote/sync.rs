@@ -130,8 +130,8 @@ impl Sync {
     async fn carry_report(&self) {
         let Ok(Some(bytes)) = self.read(REPORTING_FILE) else { return };
         let Ok(report) = Report::parse(&bytes, MAX_REPORT) else { return };
-        // The closing one goes when all else has gone.
-        if report.status == Status::Completed {
+        // What was there before the agent began has been told; its closing one goes when all else has gone.
+        if report.status != Status::InProgress {
             return;
         }
         let due = {
