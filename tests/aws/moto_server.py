@@ -39,6 +39,7 @@ from moto.ecs.models import EC2ContainerServiceBackend, ecs_backends
 from moto.moto_api._internal import moto_random  # noqa: F401  (loads the API's models)
 from moto.moto_api import state_manager
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.secretsmanager.models import secretsmanager_backends
 from moto.sqs import models as sqs_models
 from translate import translate
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -93,6 +94,9 @@ class Aws:
         if call["action"] == "RunTask":
             with self.lock:
                 return self.run_task(environ, start_response, json.loads(body))
+        if call["action"] == "CreateSecret" and self.has_grace(json.loads(body)["Name"]):
+            why = "a secret with this name is already scheduled for deletion"
+            return self.refuse(start_response, call, 400, "InvalidRequestException", why)
         if call["action"] == "AssumeRole":
             return self.assume_role(environ, start_response, body)
         if call["action"] == "StopTask":
@@ -175,6 +179,12 @@ class Aws:
 
         content = b"".join(self.inner(environ, started))
         return seen["status"], seen["headers"], content
+
+    @staticmethod
+    def has_grace(name):
+        """Whether a secret was deleted and may still be restored: AWS has another error for that than moto."""
+        secret = secretsmanager_backends[ACCOUNT]["eu-west-1"].secrets.get(name)
+        return secret is not None and secret.is_deleted()
 
     def run_task(self, environ, start_response, request):
         token = request.get("clientToken")
