@@ -313,7 +313,7 @@ async fn a_container_that_is_being_set_up_keeps_its_lease_and_not_for_ever() {
         let run = world.stored(&run).await;
         assert_eq!(run.jobs[0].attempts[0].stopping, None, "after {n} min");
     }
-    assert_eq!(world.runner.running(), [attempt.clone()]);
+    assert_eq!(world.runner.running(), std::slice::from_ref(&attempt));
     for _ in 0..4 {
         minute().await;
     }
