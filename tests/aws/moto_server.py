@@ -11,6 +11,7 @@ Beyond moto:
                           "after" they are done, and only their answer is lost
   - POST /_test/lack      {"cluster": C, "provider": P, "lack": bool}   this capacity provider has no room for the cluster's tasks
   - POST /_test/task      {"task": ARN, "exit_code": N, "reason": R, "stopped_reason": R, "stop_code": C}   a task ends
+  - POST /_test/task      {"task": ARN, "status": S}   a task comes to this, and stays there, also when it is stopped
   - POST /_test/keys      {"access_key": K, "policy": {…} | null, "expired": bool}
   - POST /_test/deploy    {"template": PATH, "stack": NAME, "parameters": {…}}   what `sam deploy` makes: {"functions": {NAME:
                           {"environment", "role"}}, "policies": {ROLE: [STATEMENT]}, "roles": {NAME: ROLE}, "outputs": {…}}
@@ -102,7 +103,7 @@ class Aws:
             status, headers, content = self.ask(environ)
             if status.startswith("200"):
                 # The agent ends at the first signal.
-                self.end_task({"task": json.loads(body)["task"], "exit_code": 130})
+                self.end_task({"task": json.loads(body)["task"], "exit_code": 130, "stopped": True})
             start_response(status, headers)
             return [content]
         return self.inner(environ, start_response)
@@ -220,6 +221,12 @@ class Aws:
             for tasks in backends.tasks.values():
                 for arn, task in tasks.items():
                     if arn != how["task"]:
+                        continue
+                    if "status" in how:
+                        task.last_status, task.held = how["status"], True
+                        continue
+                    if how.get("stopped") and getattr(task, "held", False):
+                        task.last_status = "STOPPING"
                         continue
                     task.last_status = task.desired_status = "STOPPED"
                     task.stopped_reason = how.get("stopped_reason") or task.stopped_reason or "Essential container in task exited"

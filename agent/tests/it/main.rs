@@ -4,9 +4,11 @@
 mod claude;
 mod clis;
 mod harness;
+mod init;
 mod life;
 mod limits;
 mod real;
+mod remote;
 mod secrets;
 mod steps;
 mod stopping;

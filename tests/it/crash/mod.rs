@@ -8,5 +8,6 @@ mod disk;
 mod kill;
 mod mixed;
 mod network;
+mod process_one;
 mod stop;
 mod world;
