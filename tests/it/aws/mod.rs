@@ -3,6 +3,7 @@
 mod cases;
 mod flow;
 mod iam;
+mod kills;
 mod stack;
 mod starts;
 mod world;

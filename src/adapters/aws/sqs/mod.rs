@@ -17,8 +17,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wire::Wire;
 
-/// SQS hides a message for this long at most.
-const MAX_VISIBILITY: Duration = Duration::from_secs(12 * 3600);
+/// SQS hides a message until 12 h after it was handed out, and refuses what goes beyond.
+const MAX_VISIBILITY: Duration = Duration::from_secs(11 * 3600);
 /// SQS keeps a new message back for this long at most.
 const MAX_DELAY: Duration = Duration::from_secs(900);
 /// SQS waits for a message for this long at most.
