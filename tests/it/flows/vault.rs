@@ -1,5 +1,6 @@
 //! The server with its secrets in Vault.
 
+use crate::harness::small_vault::{Fault, SmallVault};
 use crate::harness::vault::RealVault;
 use crate::harness::{Options, SHOP, Workflow, World, program};
 use cloud_code_forge::{Forge, ForgeConfig};
@@ -62,18 +63,42 @@ async fn a_secret_in_vault_reaches_the_step_that_names_it() {
     let log = world.http("GET", &format!("/api/v1/runs/{}/logs", run.id)).await.body;
     assert!(log.contains("key=*** vault=none"), "{log}");
 
-    // Sealed, the server says that it is not ready; unsealed, it goes on by itself.
-    vault.seal();
-    let ready = world.http("GET", "/readyz").await;
-    assert!(ready.status == 503 && ready.body.contains("vault operator unseal"), "{}", ready.body);
-    vault.unseal();
-    assert_eq!(world.http("GET", "/readyz").await.status, 200);
     world.finish().await;
 
     let deleted = command(home.path(), &place, &["secrets", "delete", SHOP, "THE_KEY"], "");
     assert!(deleted.status.success(), "{}", text(&deleted));
     let again = command(home.path(), &place, &["secrets", "delete", SHOP, "THE_KEY"], "");
     assert!(text(&again).contains("acme/shop has no secret THE_KEY"), "{}", text(&again));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_waits_for_a_sealed_vault() {
+    let vault = SmallVault::start(2, "secret").await;
+    let path = "cloud-code/repo/acme/shop/THE_KEY";
+    vault.state().entries.insert(path.to_owned(), vec![Some(serde_json::json!({ "value": KEY }))]);
+    let step = "      - name: Agent\n        uses: agent\n        env: { THE_KEY: \"${{ secrets.THE_KEY }}\" }\n        with:\n          \
+                cli: script\n          command: echo \"key=$THE_KEY\"; echo x > x.txt";
+    let options =
+        Options::default().workflow(&Workflow::new().step(step).text()).env("SECRETS_URL", "vault:");
+    let options = options.env("VAULT_ADDR", &vault.url).env("VAULT_TOKEN", "root-token");
+    let mut world = World::start(options).await;
+    world.keep_secret(KEY);
+    world.keep_secret("root-token");
+    assert_eq!(world.http("GET", "/readyz").await.status, 200);
+
+    let body = "{\"errors\":[\"Vault is sealed\"]}";
+    vault.state().always = Some(Fault { status: 503, body, location: None });
+    let ready = world.http("GET", "/readyz").await;
+    assert!(ready.status == 503 && ready.body.contains("vault operator unseal"), "{}", ready.body);
+    let number = world.ask("Use the key", "");
+    vault.wait_for(&format!("GET secret/data/{path}")).await;
+    vault.state().always = None;
+    world.expect_comment(number, &["✅ **Done.**"]).await;
+    world.expect_pull(number).await;
+    let run = world.expect_conclusion(number, "success").await;
+    let log = world.http("GET", &format!("/api/v1/runs/{}/logs", run.id)).await.body;
+    assert!(log.contains("key=***"), "{log}");
+    world.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
