@@ -6,12 +6,14 @@ mod places;
 mod server;
 mod storage;
 pub mod variables;
+mod vault;
 
 pub use agents::{AgentsConfig, RunnerKind};
 pub use github::GitHubConfig;
 pub use places::{ArtifactsPlace, EcsCapacity, EcsPlace, QueuePlace, SecretsPlace};
 pub use server::ServerConfig;
 pub use storage::StorageConfig;
+pub use vault::{VaultCredential, VaultLogin, VaultPlace};
 
 use std::collections::BTreeMap;
 use variables::VARIABLES;
@@ -329,7 +331,7 @@ mod tests {
             (&[("ARTIFACTS_URL", "s3://b/prefix")], "ARTIFACTS_URL", "s3://BUCKET"),
             (&[("ARTIFACTS_URL", "gs://b")], "ARTIFACTS_URL", "s3://BUCKET"),
             (&[("SECRETS_URL", "secretsmanager://")], "SECRETS_URL", "can't begin"),
-            (&[("SECRETS_URL", "vault:kv")], "SECRETS_URL", "secretsmanager://"),
+            (&[("SECRETS_URL", "keychain:kv")], "SECRETS_URL", "secretsmanager://"),
             (&[("ECS_SUBNETS", "")], "ECS_SUBNETS", "subnets"),
             (&[("ECS_CLUSTER", "")], "ECS_CLUSTER", "must be set"),
             (&[("ECS_CAPACITY", "cheap")], "ECS_CAPACITY", "spot-or-on-demand"),

@@ -1,6 +1,6 @@
 //! Where queue, artifacts and secrets are, by address; and which of them can't go together.
 
-use super::{AgentsConfig, ConfigError, Environment, RunnerKind, StorageConfig};
+use super::{AgentsConfig, ConfigError, Environment, RunnerKind, StorageConfig, VaultPlace, vault};
 
 /// Where the queue is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub enum SecretsPlace {
         /// What their names begin with.
         prefix: String,
     },
+    /// In Vault.
+    Vault(Box<VaultPlace>),
 }
 
 /// Which capacity Fargate tasks run on.
@@ -85,7 +87,7 @@ pub struct EcsPlace {
     pub log_group: String,
 }
 
-fn wrong<T>(variable: &'static str, problem: impl Into<String>) -> Result<T, ConfigError> {
+pub(super) fn wrong<T>(variable: &'static str, problem: impl Into<String>) -> Result<T, ConfigError> {
     Err(ConfigError { variable, problem: problem.into() })
 }
 
@@ -114,11 +116,18 @@ impl ArtifactsPlace {
 
 impl SecretsPlace {
     pub(super) fn read(env: &Environment) -> Result<Self, ConfigError> {
-        let Some(url) = env.get("SECRETS_URL") else { return Ok(Self::File) };
+        let url = env.get("SECRETS_URL").unwrap_or_default();
+        if let Some(path) = url.strip_prefix("vault:") {
+            return Ok(Self::Vault(Box::new(VaultPlace::read(env, path)?)));
+        }
+        vault::none_but_with_vault(env)?;
+        if url.is_empty() {
+            return Ok(Self::File);
+        }
         let Some(prefix) = url.strip_prefix("secretsmanager://") else {
             return wrong(
                 "SECRETS_URL",
-                "write secretsmanager://PREFIX, or leave it out for the sealed file",
+                "write vault:MOUNT/PATH or secretsmanager://PREFIX, or leave it out for the sealed file",
             );
         };
         let prefix = prefix.trim_matches('/');

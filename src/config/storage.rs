@@ -37,7 +37,7 @@ impl StorageConfig {
     pub fn needs_aws(&self) -> bool {
         self.any_table().is_some()
             || self.artifacts != ArtifactsPlace::Disk
-            || self.secrets != SecretsPlace::File
+            || matches!(self.secrets, SecretsPlace::SecretsManager { .. })
     }
 
     /// Reads only this part: `migrate` and `secrets` need no GitHub App.

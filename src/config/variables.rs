@@ -71,7 +71,33 @@ pub const VARIABLES: &[Variable] = &[
          ?table=TABLE&bucket=BUCKET where DATABASE_URL and ARTIFACTS_URL don't say them. Default: the database.",
     ),
     unset("ARTIFACTS_URL", "s3://BUCKET for what jobs leave. Default: DATA_DIR."),
-    unset("SECRETS_URL", "secretsmanager://PREFIX. Default: the sealed file in DATA_DIR."),
+    unset(
+        "SECRETS_URL",
+        "vault:MOUNT/PATH (vault: is vault:secret/cloud-code; docs/secrets.md) or secretsmanager://PREFIX. Default: the sealed file in \
+         DATA_DIR.",
+    ),
+    unset(
+        "VAULT_URL",
+        "For SECRETS_URL=vault: where Vault is, e.g. https://vault.example.com:8200; http on this machine only. Default: VAULT_ADDR.",
+    ),
+    unset("VAULT_ADDR", "The name that Vault's own programs have for VAULT_URL."),
+    unset(
+        "VAULT_NAMESPACE",
+        "For SECRETS_URL=vault: the namespace, in Vault Enterprise and HCP (there mostly `admin`).",
+    ),
+    unset(
+        "VAULT_CACERT",
+        "For SECRETS_URL=vault: a PEM file of the certificates to trust with Vault, instead of the system's.",
+    ),
+    secret("VAULT_TOKEN", "For SECRETS_URL=vault: a token; it is renewed while it may be. Or an AppRole."),
+    unset(
+        "VAULT_TOKEN_FILE",
+        "A file with the token instead, such as Vault Agent keeps; it is read again when Vault takes the token no more.",
+    ),
+    unset("VAULT_ROLE_ID", "For SECRETS_URL=vault: the AppRole's id, instead of a token."),
+    unset("VAULT_ROLE_ID_FILE", "A file with it instead."),
+    secret("VAULT_SECRET_ID", "The AppRole's secret id."),
+    unset("VAULT_SECRET_ID_FILE", "A file with it instead; it is read at each login."),
     unset(
         "CONFIG_SECRET",
         "For the Lambda functions: comma-separated Secrets Manager secrets that hold further variables, each as a JSON object.",

@@ -41,7 +41,7 @@ pub fn artifacts(aws: &Aws, storage: &StorageConfig) -> Option<S3Artifacts> {
 /// The secret store, where it is on AWS.
 pub fn secrets(aws: &Aws, storage: &StorageConfig) -> Option<SecretsManager> {
     match &storage.secrets {
-        SecretsPlace::File => None,
+        SecretsPlace::File | SecretsPlace::Vault(_) => None,
         SecretsPlace::SecretsManager { prefix } => Some(SecretsManager::new(aws, prefix.as_str())),
     }
 }

@@ -125,6 +125,6 @@ pub trait SecretStore: Send + Sync {
     /// The names under exactly this scope, sorted; never values.
     async fn list(&self, scope: &Scope) -> Result<Vec<SecretName>, SecretError>;
 
-    /// Whether it can be used now.
-    async fn check(&self) -> Result<(), SecretError>;
+    /// Whether it can be used now, and which it is; `, but ` stands before what is to be mended all the same.
+    async fn check(&self) -> Result<String, SecretError>;
 }

@@ -82,6 +82,7 @@ fn no_arrow_is_turned_round() {
         ("src/adapters/vps/sql/", &["adapters::vps::sql", "ports"]),
         ("src/adapters/vps/docker/", &["adapters::vps::docker", "ports"]),
         ("src/adapters/vps/process/", &["adapters::vps::process", "ports"]),
+        ("src/adapters/vps/vault/", &["adapters::vps::vault", "ports"]),
         ("src/adapters/git/", &["adapters::git", "ports"]),
         ("src/adapters/aws/", &["adapters::aws", "ports"]),
         ("src/adapters/vps/", &["adapters::vps", "ports"]),

@@ -177,10 +177,11 @@ impl SecretStore for SecretsManager {
         Ok(names)
     }
 
-    async fn check(&self) -> Result<(), SecretError> {
+    async fn check(&self) -> Result<String, SecretError> {
         let filter =
             Filter::builder().key(FilterNameStringType::Name).values(format!("{}/", self.prefix)).build();
         let listed = self.client.list_secrets().filters(filter).max_results(1).send().await;
-        listed.map(drop).map_err(|error| SecretError::Unavailable(why(&error)))
+        listed.map_err(|error| SecretError::Unavailable(why(&error)))?;
+        Ok(format!("Secrets Manager, below {}/", self.prefix))
     }
 }

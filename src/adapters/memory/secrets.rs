@@ -39,7 +39,7 @@ impl SecretStore for MemorySecrets {
         Ok(self.values().keys().filter(|(of, _)| of == scope).map(|(_, name)| name.clone()).collect())
     }
 
-    async fn check(&self) -> Result<(), SecretError> {
-        Ok(())
+    async fn check(&self) -> Result<String, SecretError> {
+        Ok("in memory".to_owned())
     }
 }

@@ -233,8 +233,9 @@ impl SecretStore for SealedFile {
         .await
     }
 
-    async fn check(&self) -> Result<(), SecretError> {
-        self.blocking(Inner::check).await
+    async fn check(&self) -> Result<String, SecretError> {
+        self.blocking(Inner::check).await?;
+        Ok(format!("{} can be opened", self.inner.path.display()))
     }
 }
 

@@ -15,8 +15,11 @@ use crate::adapters::vps::docker::{DockerConfig, DockerRunner};
 use crate::adapters::vps::process::ProcessRunner;
 use crate::adapters::vps::sealed::{SealedFile, SealingKey};
 use crate::adapters::vps::sql::Database;
+use crate::adapters::vps::vault::{Credential, KvVersion, Login, Vault, VaultConfig};
 use crate::app::App;
-use crate::config::{AgentsConfig, Config, RunnerKind, StorageConfig};
+use crate::config::{
+    AgentsConfig, Config, RunnerKind, StorageConfig, VaultCredential, VaultLogin, VaultPlace,
+};
 use crate::ports::{Clock, Queue, Runner, SecretStore, SystemClock, Workspaces};
 use anyhow::Context;
 use cloud_code_model::ids::digest;
@@ -73,7 +76,7 @@ pub async fn migrate(storage: &StorageConfig) -> anyhow::Result<()> {
 /// The secret store that the settings name.
 ///
 /// # Errors
-/// When its key is no key, or its folder can't be written.
+/// When its key is no key, its folder can't be written, or the certificates for it can't be read.
 pub async fn secrets(storage: &StorageConfig) -> anyhow::Result<Arc<dyn SecretStore>> {
     places::secrets(storage).await
 }
@@ -94,6 +97,30 @@ fn sealed(storage: &StorageConfig) -> anyhow::Result<SealedFile> {
     let key =
         SealingKey::load(key, &storage.data_dir.join("secrets.key")).context("CLOUD_CODE_SECRETS_KEY")?;
     Ok(SealedFile::open(storage.data_dir.join("secrets.sealed"), key)?)
+}
+
+/// Secrets in Vault.
+fn vault(place: &VaultPlace) -> anyhow::Result<Vault> {
+    let credential = |given: &VaultCredential| match given {
+        VaultCredential::Text(text) => Credential::Text(text.clone()),
+        VaultCredential::File(path) => Credential::File(path.clone()),
+    };
+    let login = match &place.login {
+        VaultLogin::Token(token) => Login::Token(credential(token)),
+        VaultLogin::AppRole { mount, role_id, secret_id } => Login::AppRole {
+            mount: mount.clone(),
+            role_id: role_id.clone(),
+            secret_id: credential(secret_id),
+        },
+    };
+    Ok(Vault::new(VaultConfig {
+        url: place.url.clone(),
+        namespace: place.namespace.clone(),
+        ca_file: place.ca_file.clone(),
+        path: place.path.clone(),
+        kv: place.kv_version.map(|version| if version == 1 { KvVersion::One } else { KvVersion::Two }),
+        login,
+    })?)
 }
 
 /// The runner that the settings name, and the workspaces that fit it.

@@ -1,6 +1,6 @@
 //! From addresses to adapters: each part by itself, on this machine or on AWS.
 
-use super::{runner, sealed};
+use super::{runner, sealed, vault};
 use crate::adapters::disk::DiskArtifacts;
 use crate::adapters::vps::sql::Database;
 use crate::config::{AgentsConfig, QueuePlace, RunnerKind, SecretsPlace, StorageConfig};
@@ -58,7 +58,7 @@ pub(super) async fn wire(
         },
         secrets: match remote.secrets {
             Some(secrets) => secrets,
-            None => Arc::new(sealed(storage)?),
+            None => own_secrets(storage)?,
         },
         runner,
         workspaces,
@@ -71,8 +71,17 @@ pub(super) async fn wire(
 /// When its key is no key, its folder can't be written, or this build lacks it.
 pub(super) async fn secrets(storage: &StorageConfig) -> anyhow::Result<Arc<dyn SecretStore>> {
     match &storage.secrets {
-        SecretsPlace::File => Ok(Arc::new(sealed(storage)?)),
+        SecretsPlace::File | SecretsPlace::Vault(_) => own_secrets(storage),
         SecretsPlace::SecretsManager { .. } => remote::secrets(storage).await,
+    }
+}
+
+/// The secret store that is not on AWS.
+fn own_secrets(storage: &StorageConfig) -> anyhow::Result<Arc<dyn SecretStore>> {
+    match &storage.secrets {
+        SecretsPlace::Vault(place) => Ok(Arc::new(vault(place)?)),
+        SecretsPlace::File => Ok(Arc::new(sealed(storage)?)),
+        SecretsPlace::SecretsManager { .. } => anyhow::bail!("SECRETS_URL: bug: AWS has these secrets"),
     }
 }
 

@@ -36,8 +36,8 @@ impl SecretStore for Moody {
     async fn list(&self, scope: &Scope) -> Result<Vec<SecretName>, SecretError> {
         self.inner.list(scope).await
     }
-    async fn check(&self) -> Result<(), SecretError> {
-        Ok(())
+    async fn check(&self) -> Result<String, SecretError> {
+        self.inner.check().await
     }
 }
 

@@ -1,5 +1,8 @@
 //! The contract of the port `secrets`.
 
+mod vault;
+mod vault_tokens;
+
 use cloud_code::adapters::memory::MemorySecrets;
 use cloud_code::adapters::vps::sealed::{SealedFile, SealingKey};
 use cloud_code::ports::{Scope, SecretError, SecretName, SecretStore, SecretText};

@@ -17,3 +17,4 @@ mod refusals;
 mod road;
 mod starts;
 mod trouble;
+mod vault;

@@ -7,6 +7,8 @@ mod expect;
 mod options;
 mod processes;
 mod server;
+pub(crate) mod small_vault;
+pub(crate) mod vault;
 
 pub(crate) use options::{Options, Workflow, indented};
 pub(crate) use server::{Log, ServerProcess, program, signal};
@@ -138,6 +140,11 @@ impl World {
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.env.retain(|(known, _)| known != name);
         self.env.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// One more secret that must show up nowhere.
+    pub(crate) fn keep_secret(&mut self, value: &str) {
+        self.secrets.push(value.to_owned());
     }
 
     /// The world's own folder: `home`, `forge`, `server`, and whatever a test puts there.
