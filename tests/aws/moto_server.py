@@ -94,7 +94,7 @@ class Aws:
         if call["action"] == "RunTask":
             with self.lock:
                 return self.run_task(environ, start_response, json.loads(body))
-        if call["action"] == "CreateSecret" and self.has_grace(json.loads(body)["Name"]):
+        if call["action"] in ("CreateSecret", "PutSecretValue") and self.has_grace(json.loads(body)):
             why = "a secret with this name is already scheduled for deletion"
             return self.refuse(start_response, call, 400, "InvalidRequestException", why)
         if call["action"] == "AssumeRole":
@@ -181,8 +181,9 @@ class Aws:
         return seen["status"], seen["headers"], content
 
     @staticmethod
-    def has_grace(name):
-        """Whether a secret was deleted and may still be restored: AWS has another error for that than moto."""
+    def has_grace(request):
+        """Whether a secret was deleted and may still be restored: moto has another error for that than AWS, or none."""
+        name = request.get("Name") or request.get("SecretId")
         secret = secretsmanager_backends[ACCOUNT]["eu-west-1"].secrets.get(name)
         return secret is not None and secret.is_deleted()
 
