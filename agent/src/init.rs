@@ -105,7 +105,7 @@ mod tests {
         };
         check("exit 0", 0);
         check("exit 3", 3);
-        check("kill -INT $$", 130);
+        check("kill -TERM $$", 143);
         check("kill -KILL $$", 137);
     }
 }
