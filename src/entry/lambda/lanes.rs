@@ -69,7 +69,7 @@ impl Lanes {
                 return true;
             }
         };
-        // Lambda hides a message for six times the function's patience, which a killed one's would have to wait for.
+        // The queue's own visibility is as long as the function's patience, which a killed one's message would have to wait for.
         if let Err(error) = queue.extend(&message.receipt, VISIBILITY).await {
             tracing::warn!(lane = lane.as_str(), %error, "could not shorten the time that the message is hidden");
         }
