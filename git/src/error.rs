@@ -71,6 +71,18 @@ impl GitError {
         matches!(self, Self::Network { .. })
     }
 
+    /// Whether a disk of ours is full.
+    pub fn is_full_disk(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => {
+                matches!(source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+            }
+            // libgit2 has the system's words only.
+            Self::Network { detail, .. } | Self::Other(detail) => detail.contains("No space left on device"),
+            _ => false,
+        }
+    }
+
     /// Whether a person who set something up can mend it (as opposed to a bug, a full disk, or the network).
     pub fn is_user_error(&self) -> bool {
         matches!(

@@ -38,6 +38,8 @@ mod remote;
 pub mod restore;
 #[cfg(feature = "client")]
 mod reword;
+#[cfg(feature = "client")]
+mod room;
 #[cfg(feature = "server")]
 pub mod server;
 mod setup;

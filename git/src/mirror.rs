@@ -1,7 +1,7 @@
 //! One bare mirror a repository: its branches and tags, fetched again before each run, never changed from inside a
 //! workspace.
 //!
-//! A mirror only ever gains objects. Workspaces share them through alternates, so nothing here may delete any: libgit2 collects
+//! A mirror only ever gains objects, until it goes as a whole (`room`). Workspaces share them through alternates, so nothing here may delete any: libgit2 collects
 //! no garbage by itself, and no `git gc` may be run in a mirror while workspaces live. Commits that were force-pushed away
 //! stay, too. Small packs are merged when there are many (`compact`).
 //!
@@ -64,6 +64,11 @@ impl MirrorKey {
     pub fn name(&self) -> &str {
         &self.shown
     }
+
+    /// The mirror's folder, below that of all mirrors.
+    pub fn folder(&self) -> &Path {
+        &self.relative
+    }
 }
 
 /// The folder that holds all mirrors.
@@ -77,6 +82,10 @@ impl Mirrors {
     pub fn new(root: impl Into<PathBuf>) -> Self {
         crate::setup::ready();
         Self { root: root.into() }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// The mirror as it was last fetched, without asking the remote; `None` where there is none yet.
@@ -110,7 +119,11 @@ impl Mirrors {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(GitError::io("creating", parent))?;
         }
-        let _lock = Lock::exclusive(&path.with_extension("lock"))?;
+        let lock = Lock::exclusive(&path.with_extension("lock"))?;
+        // By this it is known which mirrors were used least recently.
+        if let Err(error) = lock.note_time() {
+            tracing::warn!(mirror = %key.shown, %error, "could not note that the mirror is used");
+        }
         let refspecs: Vec<&str> = REFSPECS.iter().chain(extra).copied().collect();
         if path.exists() {
             let repository = reopen(&path)?;

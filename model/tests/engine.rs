@@ -3,6 +3,8 @@
 
 #[path = "engine/bounds.rs"]
 mod bounds;
+#[path = "engine/interrupted.rs"]
+mod interrupted;
 
 use cloud_code_model::run::{
     AttemptState, Conclusion, Effect, Input, NewRun, Observation, Origin, Publication, ReportSummary,
@@ -409,6 +411,7 @@ fn any_input() -> impl Strategy<Value = Input> {
         }),
         Just(cancel()),
         Just(Input::Tick),
+        prop::sample::select(vec!["a", "b"]).prop_map(|by| Input::Begin { by: by.to_owned(), seconds: 60 }),
         (1u64..20).prop_map(|id| Input::EffectDone { id }),
         (1u64..20).prop_map(|id| Input::EffectFailed { id, error: "e".into(), retry_after: None }),
     ]

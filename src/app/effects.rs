@@ -4,7 +4,7 @@ use super::{App, AppError, groups, publish, tell, update, watch};
 use crate::ports::{Artifact, Lane, Stored};
 use cloud_code_model::ids::{AttemptId, RunId};
 use cloud_code_model::run::{Effect, Input, Outgoing, Run, StopReason};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracing::Instrument;
 
 /// What the container printed is kept up to this size.
@@ -19,9 +19,8 @@ const CLAIM_SECONDS: i64 = 300;
 /// How often the claim is renewed while an effect goes on.
 const RENEW_EVERY: Duration = Duration::from_secs(CLAIM_SECONDS.unsigned_abs() / 3);
 
-/// One effect takes this long at most: the first copy of a large repository is fetched and pushed in it. What goes on for longer
-/// hangs, and must not keep the run's other effects waiting.
-const MAX_EFFECT: Duration = Duration::from_secs(30 * 60);
+/// After this time no further effect is begun in one go: what executes it may be a function, whose own time ends.
+const MAX_TURN: Duration = Duration::from_secs(60);
 
 /// What became of a try to execute an outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,23 +37,27 @@ pub enum Advanced {
 /// # Errors
 /// When the store or the queue does not answer. An effect that fails is no error: it stays in the outbox with its reason.
 pub async fn advance(app: &App, id: &RunId) -> Result<Advanced, AppError> {
-    let claim = Input::Claim { by: app.worker.clone(), seconds: CLAIM_SECONDS };
+    let began = Instant::now();
+    let begin = Input::Begin { by: app.worker.clone(), seconds: CLAIM_SECONDS };
     let mut inputs = Vec::new();
-    for _ in 0..MAX_EFFECTS {
+    for done in 0..MAX_EFFECTS {
+        if done > 0 && began.elapsed() >= MAX_TURN {
+            break;
+        }
         let Some(Stored { run, .. }) = app.store.load(id).await? else { return Ok(Advanced::Idle) };
         let now = app.clock.now();
         if inputs.is_empty() && run.next_due_effect(now).is_none() {
             return Ok(Advanced::Idle);
         }
-        // One write says both: how the last effect ended, and that we go on.
-        inputs.push(claim.clone());
+        // One write says both: how the last effect ended, and that we begin the next.
+        inputs.push(begin.clone());
         let Some(Stored { run, .. }) = update::apply(app, id, &std::mem::take(&mut inputs)).await? else {
             return Ok(Advanced::Idle);
         };
         if run.claim.as_ref().is_none_or(|claim| claim.by != app.worker) {
             return Ok(Advanced::Again);
         }
-        let Some(outgoing) = run.next_due_effect(app.clock.now()).cloned() else {
+        let Some(outgoing) = run.under_way().cloned() else {
             let release = Input::Release { by: app.worker.clone() };
             let released = update::apply(app, id, &[release]).await?;
             let more = released.is_some_and(|stored| stored.run.next_due_effect(app.clock.now()).is_some());
@@ -62,7 +65,10 @@ pub async fn advance(app: &App, id: &RunId) -> Result<Advanced, AppError> {
         };
         let span = tracing::info_span!("effect", run = %id, effect = %outgoing.effect.key());
         let effect = execute(app, &run, &outgoing);
-        match limited(MAX_EFFECT, RENEW_EVERY, || renew(app, id, &claim), effect).instrument(span).await {
+        match limited(app.settings.effect_limit, RENEW_EVERY, || renew(app, id), effect)
+            .instrument(span)
+            .await
+        {
             Ok(input) => {
                 tracing::debug!(run = %id, effect = %outgoing.effect.key(), "effect done");
                 // The effect's answer may replace the effect itself, so the record of its end comes first.
@@ -105,8 +111,9 @@ async fn limited<T, R: Future<Output = ()>>(
 }
 
 /// Keeps the run ours; where that fails, the claim's own time still stands.
-async fn renew(app: &App, id: &RunId, claim: &Input) {
-    if let Err(error) = update::apply(app, id, std::slice::from_ref(claim)).await {
+async fn renew(app: &App, id: &RunId) {
+    let claim = Input::Claim { by: app.worker.clone(), seconds: CLAIM_SECONDS };
+    if let Err(error) = update::apply(app, id, &[claim]).await {
         tracing::warn!(run = %id, %error, "the claim could not be renewed");
     }
 }
@@ -186,7 +193,8 @@ mod tests {
         assert!(limited(limit, every, renew, hangs).await.unwrap_err().may_heal());
         assert!(renewed.get() >= 3, "{}", renewed.get());
         let now = jiff::Timestamp::from_second(1_700_000_000).unwrap();
-        let outgoing = Outgoing { id: 7, effect: Effect::Tell, tries: 0, due_at: now, error: None };
+        let outgoing =
+            Outgoing { id: 7, effect: Effect::Tell, tries: 0, due_at: now, error: None, interrupted: 0 };
         let error = "no end after 0.3 s".to_owned();
         assert_eq!(
             failure(&outgoing, &AppError::TimedOut(limit)),

@@ -67,6 +67,14 @@ pub async fn launch(app: &App, attempt: &AttemptId, try_number: u32) -> Result<L
     Ok(Launched::NotNeeded)
 }
 
+/// Ends an attempt that can't be launched, whose launch never came to an end.
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn give_up(app: &App, attempt: &AttemptId, reason: String) -> Result<(), AppError> {
+    update::apply(app, &attempt.run, &[failed(attempt, reason)]).await.map(drop)
+}
+
 /// Removes what was made for an attempt that ended before it was launched: its Discard effect may have come too early to
 /// find it. One that was launched is left to that effect, which keeps its files first.
 async fn clean(app: &App, run: &Run, id: &AttemptId) -> Result<(), AppError> {

@@ -16,6 +16,7 @@ pub mod launch;
 mod network;
 mod prompt;
 pub mod publish;
+pub mod redeliveries;
 mod render;
 pub mod report;
 pub mod schedules;

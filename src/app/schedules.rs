@@ -5,7 +5,7 @@
 //! deliveries of our own, whose ids are derived from repository, line and time: two sweepers, or one that is torn off between queue and store,
 //! make one run. What was missed while nobody swept is made up for once.
 
-use super::{App, AppError, intake};
+use super::{App, AppError, intake, sweep};
 use crate::ports::{Delivery, Lane, Pushed, ScheduledLine, Schedules, Source, schedules_key};
 use cloud_code_model::ids::digest;
 use cloud_code_model::run::Repository;
@@ -35,11 +35,12 @@ pub async fn fire_due(app: &App) -> Result<usize, AppError> {
     let mut fired = 0;
     for key in app.store.schedules_due(now, BATCH).await? {
         match fire(app, &key, now).await {
-            // What can't be read any more must not keep the others from starting.
-            Err(error) if !error.may_heal() => {
-                tracing::error!(repository = key, %error, "schedules could not be read");
+            Ok(count) => fired += count,
+            // What can't be read or saved must not keep the others from starting.
+            Err(error) => {
+                tracing::error!(repository = key, %error, "schedules could not be looked at");
+                sweep::unless_all_are_gone(app, &error).await?;
             }
-            other => fired += other?,
         }
     }
     Ok(fired)

@@ -51,6 +51,11 @@ pub struct Settings {
     pub watch_interval: Duration,
     /// Label run states on the issue.
     pub state_labels: bool,
+    /// How often the forge is asked which of its deliveries failed; zero: never.
+    pub redelivery_every: Duration,
+    /// One effect takes this long at most: the first copy of a large repository is fetched and pushed in it. What goes on for longer hangs,
+    /// and must not keep the run's other effects waiting. Given by the entry, where that has less time itself.
+    pub effect_limit: Duration,
 }
 
 impl Settings {
@@ -98,6 +103,8 @@ impl Default for Settings {
             launch_tries: 6,
             watch_interval: Duration::from_millis(600),
             state_labels: true,
+            redelivery_every: Duration::from_secs(300),
+            effect_limit: Duration::from_secs(30 * 60),
         }
     }
 }

@@ -49,6 +49,8 @@ pub struct AgentsConfig {
     pub ecs: Option<EcsPlace>,
     /// Jobs at once.
     pub concurrency: usize,
+    /// Bytes to be kept free on the disk with checkouts, as far as mirrors that nobody uses take them.
+    pub free_bytes: Option<u64>,
     /// What the use cases need.
     pub settings: Settings,
 }
@@ -112,6 +114,9 @@ impl AgentsConfig {
                 RunnerKind::Ecs => Duration::from_secs(5),
                 RunnerKind::Docker | RunnerKind::Process => Settings::default().watch_interval,
             },
+            redelivery_every: Duration::from_secs(
+                60 * env.number::<u64>("REDELIVERY_MINUTES", 0..=24 * 60)?.unwrap_or(5),
+            ),
             launch_tries: env.parsed("LAUNCH_TRIES", positive)?.unwrap_or(6).max(1),
             ..Settings::default()
         };
@@ -124,6 +129,7 @@ impl AgentsConfig {
             docker_network: env.get("DOCKER_NETWORK"),
             docker_extra_hosts: env.list("DOCKER_EXTRA_HOSTS"),
             concurrency,
+            free_bytes: env.number::<u64>("MIRROR_FREE_MB", 0..=1 << 30)?.map(|megabytes| megabytes << 20),
             settings,
         })
     }

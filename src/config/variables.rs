@@ -64,6 +64,11 @@ pub const VARIABLES: &[Variable] = &[
         "./data",
         "Where the database, mirrors, workspaces and artifacts live. Agent containers mount folders below it.",
     ),
+    unset(
+        "MIRROR_FREE_MB",
+        "While fewer megabytes than this are free on the disk of DATA_DIR, copies of repositories that no job uses are removed, the least \
+         recently used first. Default: 2048, or a quarter of the disk where that is less.",
+    ),
     unset("DATABASE_URL", "sqlite:PATH or dynamodb://TABLE. Default: sqlite:DATA_DIR/cloud-code.db."),
     unset(
         "QUEUE_URL",
@@ -182,6 +187,11 @@ pub const VARIABLES: &[Variable] = &[
         "LEASE_SECONDS",
         "90",
         "Seconds without a heartbeat after which an agent is looked for, and after as many again given up.",
+    ),
+    plain(
+        "REDELIVERY_MINUTES",
+        "5",
+        "How often GitHub is asked which deliveries failed, to send them again; 0: never. It keeps them for three days.",
     ),
     plain(
         "LAUNCH_TRIES",

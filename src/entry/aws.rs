@@ -77,7 +77,8 @@ pub fn runner(
         links_role: place.links_role,
         log_group: place.log_group,
     };
-    let workspaces =
-        GitWorkspaces::new(data_dir, WorkspaceConfig { elsewhere: true, ..WorkspaceConfig::default() });
+    let checkouts =
+        WorkspaceConfig { elsewhere: true, free_bytes: agents.free_bytes, ..WorkspaceConfig::default() };
+    let workspaces = GitWorkspaces::new(data_dir, checkouts);
     Ok((EcsRunner::new(aws, config, Arc::clone(clock)), workspaces))
 }

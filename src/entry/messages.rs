@@ -1,7 +1,7 @@
 //! Handling one message, whoever leased it: a worker's loop or a Lambda function.
 
 use crate::app::effects::{self, Advanced};
-use crate::app::{App, AppError, intake};
+use crate::app::{App, AppError, intake, launch};
 use crate::ports::{Delivery, ForgeError, Lane, Leased, QueueError};
 use cloud_code_model::ids::{AttemptId, RunId};
 use std::collections::HashMap;
@@ -11,11 +11,14 @@ use tracing::Instrument;
 
 /// A message that failed so often is given up, and lies among the dead letters with its reason.
 const MAX_RECEIVES: u32 = 15;
-/// A delivery stands for what a person asked for, and nothing else brings it back: it outlives about three days of an outage,
-/// as long as GitHub itself would send it again.
-const MAX_DELIVERY_RECEIVES: u32 = 1000;
-/// One that was taken so often and never given up is answered by nobody: whoever takes it dies of it, or somebody else is always at it.
-const MAX_TAKEN: u32 = 1000;
+/// A delivery stands for what a person asked for, and nothing else brings it back: it outlives more than two days of an outage. SQS takes
+/// it away after 1000 receives, which is as late as it can.
+const MAX_DELIVERY_RECEIVES: u32 = 900;
+/// A message whose handler so often never came to an end kills whoever handles it. Far below the counts of SQS's redrive policies
+/// (infra/template.yaml), which take a message away without a reason.
+const MAX_UNANSWERED: u32 = 50;
+/// Waits for whoever is at a run grow up to so many times the first.
+const MAX_PATIENCE: u32 = 12;
 /// After which an attempt without room is looked at again.
 const ROOM: Duration = Duration::from_secs(60);
 /// The longest wait that the other side may ask for.
@@ -50,9 +53,11 @@ impl Locks {
 
 /// Handles a delivery or a run. One that is at somebody else's is looked at again after `again`.
 pub(super) async fn handle(app: &App, locks: &Locks, message: &Leased, again: Duration) -> Outcome {
-    if message.receives > MAX_TAKEN {
-        return Outcome::Never(format!("it was taken {} times and never answered", message.receives));
+    if let Some(reason) = hopeless(message) {
+        return Outcome::Never(reason);
     }
+    // Where somebody is at it for long, it is looked at less often.
+    let again = again * message.receives.clamp(1, MAX_PATIENCE);
     let result = match message.lane {
         Lane::Deliveries => match Delivery::from_bytes(&message.body) {
             Ok(delivery) => {
@@ -79,6 +84,26 @@ pub(super) async fn handle(app: &App, locks: &Locks, message: &Leased, again: Du
         Lane::Launches => Ok(()),
     };
     result.map_or_else(|error| failed(message, &error), |()| Outcome::Done)
+}
+
+/// Why a message is not to be handled again, where whoever handled it was stopped each time.
+pub(super) fn hopeless(message: &Leased) -> Option<String> {
+    let times = message.unanswered;
+    (times >= MAX_UNANSWERED).then(|| {
+        format!("it was taken {times} times, and its handler never came to an end, perhaps for want of memory or time")
+    })
+}
+
+/// A launch that is not to be tried again, for that reason; its attempt ends with it.
+pub(super) async fn hopeless_launch(app: &App, attempt: &AttemptId, reason: String) -> Outcome {
+    match launch::give_up(app, attempt, format!("its launch was given up: {reason}")).await {
+        Ok(()) => Outcome::Never(reason),
+        // Its dead letter says it all the same.
+        Err(error) => {
+            tracing::warn!(%attempt, %error, "an attempt whose launch was given up could not be ended");
+            Outcome::Never(reason)
+        }
+    }
 }
 
 fn most(lane: Lane) -> u32 {
@@ -175,6 +200,18 @@ mod tests {
     use jiff::SignedDuration;
 
     #[test]
+    fn a_message_that_kills_its_handlers_is_given_up_with_a_reason() {
+        for (receives, unanswered, hopeless) in
+            [(900, 0, false), (1, 0, false), (50, 49, false), (51, 50, true)]
+        {
+            let (lane, receipt) = (Lane::Launches, Receipt(String::new()));
+            let message =
+                Leased { receipt, lane, key: String::new(), body: Vec::new(), receives, unanswered };
+            assert_eq!(super::hopeless(&message).is_some(), hopeless, "{receives} {unanswered}");
+        }
+    }
+
+    #[test]
     fn no_delivery_is_given_up_while_it_may_still_succeed() {
         let unavailable = || AppError::Forge(ForgeError::Unavailable("no answer".to_owned()));
         let unauthorized = || AppError::Forge(ForgeError::Unauthorized("bad key".to_owned()));
@@ -186,14 +223,15 @@ mod tests {
             (Lane::Deliveries, 500, unavailable(), Some(256)),
             (Lane::Deliveries, 500, unauthorized(), Some(256)),
             (Lane::Deliveries, 3, asked(), Some(7200)),
-            (Lane::Deliveries, 1000, unavailable(), None),
+            (Lane::Deliveries, 900, unavailable(), None),
             (Lane::Deliveries, 1, bug(), None),
             (Lane::Launches, 14, AppError::Queue(QueueError::LeaseLost), Some(256)),
             (Lane::Launches, 15, unavailable(), None),
             (Lane::Launches, 1, unauthorized(), None),
         ] {
             let receipt = Receipt(String::new());
-            let message = Leased { receipt, lane, key: String::new(), body: Vec::new(), receives };
+            let message =
+                Leased { receipt, lane, key: String::new(), body: Vec::new(), receives, unanswered: 0 };
             let found = match failed(&message, &error) {
                 Outcome::Later(wait, _) => Some(wait.as_secs()),
                 _ => None,

@@ -1,8 +1,8 @@
 //! The loops of a worker: deliveries, runs, launches, and the sweep.
 
-use super::messages::{self, Locks, Outcome, answer, keep_leased};
+use super::messages::{self, Locks, Outcome, answer, hopeless, hopeless_launch, keep_leased};
 use crate::app::launch::{self, Launched};
-use crate::app::{App, AppError, sweep, watch};
+use crate::app::{App, AppError, redeliveries, sweep, watch};
 use crate::metrics::ATTEMPTS_ACTIVE;
 use crate::ports::{Lane, Leased, RunFilter, StoreError};
 use cloud_code_model::ids::AttemptId;
@@ -173,6 +173,12 @@ async fn launching_one(shared: Arc<Shared>, message: Leased) {
         shared.free_slot();
         return;
     };
+    if let Some(reason) = hopeless(&message) {
+        let outcome = hopeless_launch(&shared.app, &attempt, reason).await;
+        answer(&shared.app, &message, &outcome).await;
+        shared.free_slot();
+        return;
+    }
     let span =
         tracing::info_span!("launch", run = %attempt.run, job = %attempt.job, attempt = attempt.number);
     let work = launch::launch(&shared.app, &attempt, message.receives).instrument(span);
@@ -216,6 +222,9 @@ async fn watching(shared: Arc<Shared>, attempt: AttemptId) {
 
 async fn sweeping(shared: Arc<Shared>, every: Duration) {
     let mut marked = HashSet::new();
+    if let Err(error) = redeliveries::look_now(&shared.app).await {
+        tracing::error!(%error, "could not look for deliveries that failed meanwhile");
+    }
     let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

@@ -140,6 +140,21 @@ pub struct CheckAnnotation {
     pub message: String,
 }
 
+/// A webhook call that the forge made in vain, and that no later call made good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedDelivery {
+    /// The forge's number for the last call.
+    pub call: u64,
+    /// The delivery's id, which all its calls have.
+    pub id: String,
+    /// The event's name.
+    pub event: String,
+    /// Calls so far.
+    pub tries: u32,
+    /// When the last one was made.
+    pub last_at: Timestamp,
+}
+
 /// Why the forge did not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum ForgeError {
@@ -263,6 +278,15 @@ pub trait Forge: Send + Sync {
         known: Option<u64>,
         spec: &CheckSpec,
     ) -> Result<u64, ForgeError>;
+
+    /// Whether the forge calls us, and remembers which of its calls failed.
+    fn remembers_deliveries(&self) -> bool;
+
+    /// The deliveries since then that never arrived, in no order; as far back as the forge remembers, and of very many only the latest.
+    async fn failed_deliveries(&self, since: Timestamp) -> Result<Vec<FailedDelivery>, ForgeError>;
+
+    /// Lets the forge make a call again, under the same delivery's id. See [`FailedDelivery::call`].
+    async fn redeliver(&self, call: u64) -> Result<(), ForgeError>;
 
     /// Whether our credentials are accepted; says who we are and what we lack.
     async fn check(&self) -> Result<String, ForgeError>;

@@ -17,8 +17,8 @@ pub use artifacts::{Artifact, ArtifactError, Artifacts};
 pub use clock::{Clock, SystemClock};
 pub use delivery::{Delivery, Source};
 pub use forge::{
-    CheckAnnotation, CheckSpec, Comment, Forge, ForgeError, Issue, LabelChange, PullSpec, RemoteAccess,
-    RepositoryInfo, WorkflowFile,
+    CheckAnnotation, CheckSpec, Comment, FailedDelivery, Forge, ForgeError, Issue, LabelChange, PullSpec,
+    RemoteAccess, RepositoryInfo, WorkflowFile,
 };
 pub use queue::{DeadLetter, Depth, Lane, Leased, Pushed, Queue, QueueError, Receipt};
 pub use runner::{ContainerStatus, Fetch, Launch, Limits, Listed, Network, Runner, RunnerError};

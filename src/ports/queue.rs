@@ -55,6 +55,8 @@ pub struct Leased {
     pub body: Vec<u8>,
     /// How often it has been leased, this time included.
     pub receives: u32,
+    /// How many of its earlier leases ran out, or ended with their process: nobody answered.
+    pub unanswered: u32,
 }
 
 /// How much waits in a lane.

@@ -147,6 +147,9 @@ pub trait Workspaces: Send + Sync {
         max_bytes: usize,
     ) -> Result<String, WorkspaceError>;
 
+    /// Where the disk is short of room, removes what is only kept to be quick and what nobody uses now.
+    async fn make_room(&self) -> Result<(), WorkspaceError>;
+
     /// Removes the attempt's checkout and quarantine. Idempotent.
     async fn discard(&self, attempt: &AttemptId) -> Result<(), WorkspaceError>;
 }

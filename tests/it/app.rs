@@ -2,6 +2,7 @@
 
 mod schedules;
 mod secrets;
+mod sweeps;
 
 use async_trait::async_trait;
 use cloud_code::adapters::memory::{
@@ -22,6 +23,7 @@ use cloud_code_model::run::{
 use cloud_code_model::workflow;
 use jiff::{SignedDuration, Timestamp};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Checkouts that are names only. While one is made, the run may be cancelled.
@@ -29,6 +31,8 @@ use std::sync::{Arc, Mutex};
 struct Names {
     cancels: Mutex<Option<Arc<Fragile>>>,
     made: Mutex<Vec<AttemptId>>,
+    /// Nothing is ever discarded.
+    hangs: AtomicBool,
 }
 
 #[async_trait]
@@ -80,17 +84,26 @@ impl Workspaces for Names {
         Ok(String::new())
     }
 
+    async fn make_room(&self) -> Result<(), WorkspaceError> {
+        Ok(())
+    }
+
     async fn discard(&self, attempt: &AttemptId) -> Result<(), WorkspaceError> {
+        if self.hangs.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
         self.made.lock().unwrap().retain(|made| made != attempt);
         Ok(())
     }
 }
 
-/// A store with one row that can't be read.
+/// A store with one row that can't be read: for ever, or not now.
 #[derive(Default)]
 struct Fragile {
     inner: MemoryStore,
     broken: Mutex<Option<RunId>>,
+    throttled: Mutex<Option<RunId>>,
+    gone: AtomicBool,
 }
 
 #[async_trait]
@@ -101,6 +114,9 @@ impl Store for Fragile {
     async fn load(&self, id: &RunId) -> Result<Option<Stored>, StoreError> {
         if self.broken.lock().unwrap().as_ref() == Some(id) {
             return Err(StoreError::Corrupt(format!("run {id}")));
+        }
+        if self.throttled.lock().unwrap().as_ref() == Some(id) {
+            return Err(StoreError::Unavailable("throttled".to_owned()));
         }
         self.inner.load(id).await
     }
@@ -144,7 +160,10 @@ impl Store for Fragile {
         self.inner.decisions(limit).await
     }
     async fn check(&self) -> Result<(), StoreError> {
-        self.inner.check().await
+        match self.gone.load(Ordering::Relaxed) {
+            true => Err(StoreError::Unavailable("gone".to_owned())),
+            false => self.inner.check().await,
+        }
     }
 }
 

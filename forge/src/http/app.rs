@@ -140,8 +140,9 @@ fn deliveries(call: &Call<'_>) -> Answer {
     let reply = Reply::ok(&Value::Array(body));
     Ok(match shown.last() {
         Some(last) if more => {
-            let next =
-                format!("{}/app/hook/deliveries?per_page={size}&cursor={}", call.world.urls.api, last.id);
+            let (api, last) = (&call.world.urls.api, last.id);
+            let kept = if wanted.is_empty() { String::new() } else { format!("&status={wanted}") };
+            let next = format!("{api}/app/hook/deliveries?per_page={size}{kept}&cursor={last}");
             reply.header("link", format!("<{next}>; rel=\"next\""))
         }
         _ => reply,

@@ -15,9 +15,11 @@ pub fn step(run: &mut Run, input: Input, now: Timestamp) {
         Input::EffectDone { id } => run.effect_done(id),
         Input::EffectFailed { id, error, retry_after } => run.effect_failed(id, error, retry_after, now),
         Input::Claim { by, seconds } => {
-            if run.claim.as_ref().is_none_or(|claim| claim.by == by || claim.until <= now) {
-                run.claim = Some(Claim { by, until: now + SignedDuration::from_secs(seconds) });
-            }
+            claim(run, by, seconds, now);
+        }
+        Input::Begin { by, seconds } => {
+            claim(run, by.clone(), seconds, now);
+            run.begin(&by, now);
         }
         Input::Release { by } => {
             run.claim.take_if(|claim| claim.by == by);
@@ -62,6 +64,13 @@ pub fn step(run: &mut Run, input: Input, now: Timestamp) {
         Input::PublishRefused { job, attempt, reason, pushed } => {
             publish_refused(run, &job, attempt, reason, pushed, now);
         }
+    }
+}
+
+fn claim(run: &mut Run, by: String, seconds: i64, now: Timestamp) {
+    if run.claim.as_ref().is_none_or(|claim| claim.by == by || claim.until <= now) {
+        let effect = run.claim.take().filter(|claim| claim.by == by).and_then(|claim| claim.effect);
+        run.claim = Some(Claim { by, until: now + SignedDuration::from_secs(seconds), effect });
     }
 }
 
@@ -315,7 +324,7 @@ fn nothing_to_publish(run: &mut Run, job: &str, number: u32, now: Timestamp) {
     finish(run, job, number, conclusion, reason, now);
 }
 
-fn publish_refused(
+pub(super) fn publish_refused(
     run: &mut Run,
     job: &str,
     number: u32,

@@ -184,7 +184,14 @@ pub enum Input {
         /// Which.
         check: Check,
     },
-    /// Somebody wants to execute the outbox.
+    /// Somebody wants to execute the outbox, and begins with what is due: see [`super::Run::under_way`].
+    Begin {
+        /// Who.
+        by: String,
+        /// For how long, in seconds.
+        seconds: i64,
+    },
+    /// Somebody goes on executing the outbox.
     Claim {
         /// Who.
         by: String,

@@ -1,5 +1,6 @@
 //! What must happen outside, and the record that it has.
 
+use super::engine::publish_refused;
 use super::state::Run;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -120,6 +121,13 @@ pub struct Outgoing {
     pub due_at: Timestamp,
     /// What the last try failed with.
     pub error: Option<String>,
+    /// Tries in a row that began and never ended: whoever made them was killed. The one under way counts.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub interrupted: u32,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// Waits between tries of one effect: 2, 4, 8 … seconds, at most five minutes.
@@ -127,6 +135,10 @@ const MAX_BACKOFF_SECONDS: i64 = 300;
 
 /// The longest wait that the other side may ask for: GitHub's budget is renewed each hour.
 const MAX_WAIT: SignedDuration = SignedDuration::from_hours(2);
+
+/// An effect that stopped whoever executed it so often in a row is not begun again: it needs more memory or time than there is. Some crashes
+/// are nobody's fault, and with the claim of whoever was killed this is more than an hour.
+const MAX_INTERRUPTED: u32 = 10;
 
 /// Effects that only tell are given up after this many tries (about two hours): the run itself is not held up by them.
 const MAX_TRIES: u32 = 30;
@@ -137,7 +149,7 @@ impl Run {
         self.outbox.retain(|outgoing| outgoing.effect.key() != key);
         let id = self.next_effect;
         self.next_effect += 1;
-        self.outbox.push(Outgoing { id, effect, tries: 0, due_at: now, error: None });
+        self.outbox.push(Outgoing { id, effect, tries: 0, due_at: now, error: None, interrupted: 0 });
     }
 
     pub(super) fn withdraw(&mut self, key: &str) {
@@ -157,8 +169,9 @@ impl Run {
     ) {
         let Some(outgoing) = self.outbox.iter_mut().find(|outgoing| outgoing.id == id) else { return };
         outgoing.tries += 1;
-        let backoff = SignedDuration::from_secs((1i64 << outgoing.tries.min(9)).min(MAX_BACKOFF_SECONDS));
-        let wait = retry_after.unwrap_or(backoff).clamp(SignedDuration::from_secs(1), MAX_WAIT);
+        outgoing.interrupted = 0;
+        let wait =
+            retry_after.unwrap_or(backoff(outgoing.tries)).clamp(SignedDuration::from_secs(1), MAX_WAIT);
         outgoing.due_at = now.saturating_add(wait).unwrap_or(Timestamp::MAX);
         let (tries, key) = (outgoing.tries, outgoing.effect.key());
         outgoing.error = Some(error.clone());
@@ -168,8 +181,70 @@ impl Run {
         }
     }
 
+    /// Whoever holds the claim begins an effect that is due, the first of those that were interrupted least. The try is counted now: of one that kills its executor nothing is heard
+    /// afterwards. Until it ends, or its wait is over, nobody begins it again.
+    pub(super) fn begin(&mut self, by: &str, now: Timestamp) {
+        if self.claim.as_ref().is_none_or(|claim| claim.by != by) {
+            return;
+        }
+        let hopeless =
+            |outgoing: &&Outgoing| outgoing.due_at <= now && outgoing.interrupted >= MAX_INTERRUPTED;
+        while let Some(id) = self.outbox.iter().find(hopeless).map(|outgoing| outgoing.id) {
+            self.interrupted_too_often(id, now);
+        }
+        // What kills comes after what does not, or people would not hear of anything until it is given up.
+        let due = self.outbox.iter_mut().filter(|outgoing| outgoing.due_at <= now);
+        let next = due.min_by_key(|outgoing| outgoing.interrupted);
+        let next = next.map(|outgoing| {
+            // What one crash tore off is taken up at once.
+            if outgoing.interrupted > 0 {
+                outgoing.due_at = now.saturating_add(backoff(outgoing.interrupted)).unwrap_or(Timestamp::MAX);
+            }
+            outgoing.interrupted += 1;
+            outgoing.id
+        });
+        if let Some(claim) = &mut self.claim {
+            claim.effect = next;
+        }
+    }
+
+    fn interrupted_too_often(&mut self, id: u64, now: Timestamp) {
+        let Some(outgoing) = self.outbox.iter_mut().find(|outgoing| outgoing.id == id) else { return };
+        let error = format!(
+            "whoever did it was stopped {} times in the middle, perhaps for want of memory or time",
+            outgoing.interrupted
+        );
+        let (key, effect) = (outgoing.effect.key(), outgoing.effect.clone());
+        let publishes = matches!(effect, Effect::Publish { .. });
+        if !publishes && !effect.may_be_given_up() {
+            self.effect_failed(id, error, Some(SignedDuration::from_secs(MAX_BACKOFF_SECONDS)), now);
+            // One more try at a time.
+            if let Some(outgoing) = self.outbox.iter_mut().find(|outgoing| outgoing.id == id) {
+                outgoing.interrupted = MAX_INTERRUPTED - 1;
+            }
+            return;
+        }
+        self.outbox.retain(|outgoing| outgoing.id != id);
+        self.note(now, format!("gave up on {key}: {error}"));
+        if let Effect::Publish { job, attempt } = effect {
+            let reason = format!("the change could not be published: {error}");
+            publish_refused(self, &job, attempt, reason, None, now);
+        }
+    }
+
+    /// The effect that the holder of the claim has begun.
+    pub fn under_way(&self) -> Option<&Outgoing> {
+        let id = self.claim.as_ref()?.effect?;
+        self.outbox.iter().find(|outgoing| outgoing.id == id)
+    }
+
     /// The first effect that is due.
     pub fn next_due_effect(&self, now: Timestamp) -> Option<&Outgoing> {
         self.outbox.iter().find(|outgoing| outgoing.due_at <= now)
     }
+}
+
+/// How long to wait after so many tries.
+fn backoff(tries: u32) -> SignedDuration {
+    SignedDuration::from_secs((1i64 << tries.min(9)).min(MAX_BACKOFF_SECONDS))
 }

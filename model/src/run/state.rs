@@ -166,6 +166,9 @@ pub struct Claim {
     pub by: String,
     /// Over then, whatever became of the claimer.
     pub until: Timestamp,
+    /// The effect that it has begun, see [`Outgoing::id`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<u64>,
 }
 
 /// One line of what happened.

@@ -3,6 +3,7 @@
 //! On disk, below the data folder:
 //! ```text
 //! mirrors/HOST/OWNER/NAME.git                     what the remotes have, shared by all attempts
+//! holds/…                                         which mirrors are in use, by attempt
 //! attempts/RUN/JOB/NUMBER/workspace               the checkout that the attempt works in
 //! attempts/RUN/JOB/NUMBER/quarantine              the bundle that passed, until it is pushed; no container sees it
 //! attempts/RUN/JOB/NUMBER/scratch                 throw-away repositories
@@ -11,6 +12,7 @@
 //! as the bundle it was, and audited again when it is pushed, so that a restart between the two loses nothing.
 
 mod examine;
+mod holds;
 mod leaks;
 mod publish;
 
@@ -36,6 +38,8 @@ pub struct WorkspaceConfig {
     /// Attempts run where this disk is not, and check out for themselves: [`Workspaces::prepare`] only finds out what, and the
     /// mirror is fetched when there is a change to examine.
     pub elsewhere: bool,
+    /// While less than this is free on the disk, mirrors that nobody uses go; `None`: 2 GiB, or a quarter of the disk where that is less.
+    pub free_bytes: Option<u64>,
 }
 
 /// Checkouts below one data folder. Cheap to clone.
@@ -89,7 +93,7 @@ impl GitWorkspaces {
     fn prepare_now(&self, checkout: &Checkout) -> Result<PreparedWorkspace, WorkspaceError> {
         let (key, remote) = (mirror_key(&checkout.remote.key)?, git_remote(&checkout.remote)?);
         self.discard_now(&checkout.attempt)?;
-        let mirror = self.mirrors.fetch(&key, &remote).map_err(from_git)?;
+        let mirror = self.fetched(&checkout.attempt, &key, &remote)?;
         let Some(default_branch) = mirror.default_branch().map(str::to_owned) else {
             let name = mirror.name();
             return Err(WorkspaceError::NotFound(format!(
@@ -105,7 +109,7 @@ impl GitWorkspaces {
         let objects = std::fs::canonicalize(mirror.objects())
             .map_err(|error| WorkspaceError::Failed(format!("{}: {error}", mirror.objects().display())))?;
         let path = self.workspace_dir(&checkout.attempt);
-        workspace::create(&WorkspaceSpec {
+        let spec = WorkspaceSpec {
             mirror: &mirror,
             base,
             branch: &checkout.branch,
@@ -113,8 +117,8 @@ impl GitWorkspaces {
             objects_at: self.config.objects_inside.as_deref(),
             remote_url: &checkout.remote.url,
             owner: self.config.owner,
-        })
-        .map_err(from_git)?;
+        };
+        self.with_room(|| workspace::create(&spec))?;
         let inside = self.config.objects_inside.clone().unwrap_or_else(|| objects.clone());
         Ok(PreparedWorkspace {
             path,
@@ -124,6 +128,29 @@ impl GitWorkspaces {
             default_branch,
             existing: existing.map(|id| id.to_string()),
         })
+    }
+
+    /// The mirror as the remote is now, held for the attempt. Room is made for it first.
+    fn fetched(
+        &self,
+        attempt: &AttemptId,
+        key: &MirrorKey,
+        remote: &cloud_code_git::Remote,
+    ) -> Result<Mirror, WorkspaceError> {
+        self.hold(attempt, key)?;
+        self.make_room_now(None)?;
+        self.with_room(|| self.mirrors.fetch(key, remote))
+    }
+
+    /// Does something, and once more where the disk was full and room could be made.
+    fn with_room<T>(&self, work: impl Fn() -> Result<T, GitError>) -> Result<T, WorkspaceError> {
+        match work() {
+            Err(error) if error.is_full_disk() && self.make_room_now(Some(u64::MAX))? > 0 => {
+                tracing::warn!(%error, "room was made, and it is tried once more");
+                work().map_err(from_git)
+            }
+            done => done.map_err(from_git),
+        }
     }
 
     /// What an attempt elsewhere is to check out.
@@ -155,7 +182,7 @@ impl GitWorkspaces {
         for folder in [self.workspace_dir(attempt), self.quarantine_dir(attempt), self.scratch_dir(attempt)] {
             workspace::remove(&folder).map_err(from_git)?;
         }
-        Ok(())
+        self.let_go(attempt)
     }
 }
 
@@ -185,7 +212,7 @@ impl Workspaces for GitWorkspaces {
         let remote = remote.clone();
         self.blocking(move |this| {
             if this.config.elsewhere {
-                this.mirrors.fetch(&mirror_key(&remote.key)?, &git_remote(&remote)?).map_err(from_git)?;
+                this.fetched(&attempt, &mirror_key(&remote.key)?, &git_remote(&remote)?)?;
             }
             this.examine_now(&attempt, &about, &bundle, &secrets)
         })
@@ -217,6 +244,10 @@ impl Workspaces for GitWorkspaces {
             Ok(quarantine.patch(max_bytes).map_err(from_git)?.0)
         })
         .await
+    }
+
+    async fn make_room(&self) -> Result<(), WorkspaceError> {
+        self.blocking(|this| this.make_room_now(None).map(drop)).await
     }
 
     async fn discard(&self, attempt: &AttemptId) -> Result<(), WorkspaceError> {

@@ -7,6 +7,7 @@ mod bodies;
 mod changes;
 mod checks;
 mod comments;
+mod deliveries;
 mod errors;
 mod pulls;
 mod reads;
@@ -18,12 +19,14 @@ mod variables;
 mod writes;
 
 use crate::ports::{
-    CheckSpec, Clock, Comment, Forge, ForgeError, Issue, LabelChange, PullSpec, Remote, RemoteAccess,
-    RepositoryInfo, SecretText, WorkflowFile,
+    CheckSpec, Clock, Comment, FailedDelivery, Forge, ForgeError, Issue, LabelChange, PullSpec, Remote,
+    RemoteAccess, RepositoryInfo, SecretText, WorkflowFile,
 };
 use async_trait::async_trait;
 use cloud_code_model::policy::Permission;
 use cloud_code_model::run::{PullRequest, Repository};
+use deliveries::Quiet;
+use jiff::Timestamp;
 use reads::PermissionCache;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -57,6 +60,7 @@ pub struct GitHubForge {
     writes: WriteGate,
     permissions: PermissionCache,
     variables: VariableCache,
+    quiet: Quiet,
     clock: Arc<dyn Clock>,
     web_url: String,
     host: String,
@@ -174,6 +178,18 @@ impl Forge for GitHubForge {
     ) -> Result<u64, ForgeError> {
         let _turn = self.writes.turn(repository.installation).await;
         self.find_or_make_check(repository, known, spec).await
+    }
+
+    fn remembers_deliveries(&self) -> bool {
+        true
+    }
+
+    async fn failed_deliveries(&self, since: Timestamp) -> Result<Vec<FailedDelivery>, ForgeError> {
+        self.list_failed_deliveries(since).await
+    }
+
+    async fn redeliver(&self, call: u64) -> Result<(), ForgeError> {
+        self.ask_for_delivery(call).await
     }
 
     async fn check(&self) -> Result<String, ForgeError> {

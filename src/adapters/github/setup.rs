@@ -1,6 +1,7 @@
 //! Making the adapter from its settings, and finding out whether GitHub agrees with them.
 
 use super::bodies::{AppBody, Numbered};
+use super::deliveries::Quiet;
 use super::reads::PermissionCache;
 use super::tokens::Tokens;
 use super::transport::{Call, Transport, encoded};
@@ -64,6 +65,7 @@ impl GitHubForge {
             writes: WriteGate::default(),
             permissions: PermissionCache::default(),
             variables: VariableCache::default(),
+            quiet: Quiet::default(),
             clock: config.clock,
             web_url,
             host,

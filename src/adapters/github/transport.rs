@@ -96,19 +96,30 @@ impl Reply {
     /// The page number that the `Link` header gives for this relation (`next`, `last`).
     pub(super) fn page(&self, relation: &str) -> Option<u32> {
         let links = self.headers.get_all(header::LINK).iter().filter_map(|value| value.to_str().ok());
-        links.flat_map(|line| line.split(',')).find_map(|link| page_of(link, relation))
+        links
+            .flat_map(|line| line.split(','))
+            .find_map(|link| parameter(link, relation, "page")?.parse().ok())
+    }
+
+    /// The cursor of the next page, as the `Link` header gives it.
+    pub(super) fn cursor(&self) -> Option<String> {
+        let links = self.headers.get_all(header::LINK).iter().filter_map(|value| value.to_str().ok());
+        let cursor =
+            links.flat_map(|line| line.split(',')).find_map(|link| parameter(link, "next", "cursor"))?;
+        let pair = format!("cursor={cursor}");
+        Some(form_urlencoded::parse(pair.as_bytes()).next()?.1.into_owned())
     }
 }
 
-/// Reads `<https://…?per_page=100&page=3>; rel="next"`. Only the number is believed, so that no link leads elsewhere.
-fn page_of(link: &str, relation: &str) -> Option<u32> {
+/// Reads `<https://…?per_page=100&page=3>; rel="next"`. Only one parameter is taken of it, so that no link leads elsewhere.
+fn parameter<'a>(link: &'a str, relation: &str, name: &str) -> Option<&'a str> {
     let (address, attributes) = link.trim().strip_prefix('<')?.split_once('>')?;
     let wanted = format!("rel=\"{relation}\"");
     if !attributes.split(';').any(|attribute| attribute.trim() == wanted) {
         return None;
     }
     let (_, query) = address.split_once('?')?;
-    query.split('&').find_map(|pair| pair.strip_prefix("page=")?.parse().ok())
+    query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
 }
 
 /// The way to the API.
@@ -211,13 +222,13 @@ mod tests {
         let first =
             r#" <https://api.github.com/repositories/1/issues/2/comments?per_page=100&page=2>; rel="next""#;
         for (link, relation, expected) in [
-            (first, "next", Some(2)),
+            (first, "next", Some("2")),
             (first, "last", None),
-            (r#"<https://x/y?page=17&per_page=100>; rel="last""#, "last", Some(17)),
+            (r#"<https://x/y?page=17&per_page=100>; rel="last""#, "last", Some("17")),
             (r#"<https://x/y?per_page=100>; rel="last""#, "last", None),
             ("nonsense", "next", None),
         ] {
-            assert_eq!(page_of(link, relation), expected, "{link} {relation}");
+            assert_eq!(parameter(link, relation, "page"), expected, "{link} {relation}");
         }
     }
 }

@@ -27,6 +27,8 @@ struct Message {
     /// The number in the receipt; it grows whenever older receipts become void.
     lease: u64,
     receives: u32,
+    /// Times that it was put back.
+    answered: u32,
     reason: Option<String>,
     body: Vec<u8>,
 }
@@ -93,6 +95,7 @@ impl MemoryQueue {
                 key: key.clone(),
                 body: message.body.clone(),
                 receives: message.receives,
+                unanswered: message.receives.saturating_sub(message.answered + 1),
             }
         };
         (open.into_iter().take(max).map(lease).collect(), next)
@@ -130,9 +133,10 @@ impl Queue for MemoryQueue {
             }
             inner.pushed += 1;
             let (position, state) = (inner.pushed, State::Waiting { from });
-            inner
-                .messages
-                .insert(name, Message { position, state, lease: 0, receives: 0, reason: None, body });
+            inner.messages.insert(
+                name,
+                Message { position, state, lease: 0, receives: 0, answered: 0, reason: None, body },
+            );
         }
         self.changed.notify_waiters();
         Ok(Pushed::New)
@@ -181,6 +185,7 @@ impl Queue for MemoryQueue {
         let from = after(self.clock.now(), delay);
         self.change(receipt, |message| {
             message.state = State::Waiting { from };
+            message.answered += 1;
             message.reason = Some(reason.to_owned());
         })?;
         self.changed.notify_waiters();
@@ -243,7 +248,7 @@ impl Queue for MemoryQueue {
         let replayed = match self.inner().messages.get_mut(&(lane, key.to_owned())) {
             Some(message) if matches!(message.state, State::Dead { .. }) => {
                 message.state = State::Waiting { from };
-                message.receives = 0;
+                (message.receives, message.answered) = (0, 0);
                 true
             }
             _ => false,

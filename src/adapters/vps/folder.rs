@@ -2,13 +2,14 @@
 //! Comments, labels and check runs have nowhere to go and are dropped; the terminal shows the run instead.
 
 use crate::ports::{
-    CheckSpec, Comment, Forge, ForgeError, Issue, LabelChange, PullSpec, Remote, RemoteAccess,
-    RepositoryInfo, WorkflowFile,
+    CheckSpec, Comment, FailedDelivery, Forge, ForgeError, Issue, LabelChange, PullSpec, Remote,
+    RemoteAccess, RepositoryInfo, WorkflowFile,
 };
 use async_trait::async_trait;
 use cloud_code_model::ids::digest;
 use cloud_code_model::policy::Permission;
 use cloud_code_model::run::{PullRequest, Repository};
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -145,6 +146,19 @@ impl Forge for FolderForge {
 
     async fn put_check(&self, _: &Repository, known: Option<u64>, _: &CheckSpec) -> Result<u64, ForgeError> {
         Ok(known.unwrap_or(1))
+    }
+
+    /// A folder calls nobody.
+    fn remembers_deliveries(&self) -> bool {
+        false
+    }
+
+    async fn failed_deliveries(&self, _: Timestamp) -> Result<Vec<FailedDelivery>, ForgeError> {
+        Ok(Vec::new())
+    }
+
+    async fn redeliver(&self, call: u64) -> Result<(), ForgeError> {
+        Err(ForgeError::NotFound(format!("a folder made no call {call}")))
     }
 
     async fn check(&self) -> Result<String, ForgeError> {

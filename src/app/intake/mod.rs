@@ -11,7 +11,7 @@ mod start;
 pub use dispatch::{Dispatch, Dispatched, dispatch};
 pub use start::{StartSpec, complete, start};
 
-use super::{App, AppError, schedules};
+use super::{App, AppError, redeliveries, schedules};
 use crate::comments;
 use crate::ports::{Decision, Delivery};
 use cloud_code_model::ids::{RunId, digest};
@@ -24,6 +24,9 @@ use payload::Payload;
 /// # Errors
 /// When a port does not answer: the delivery must then be tried again.
 pub async fn handle(app: &App, delivery: &Delivery) -> Result<(), AppError> {
+    if let Some(handled) = redeliveries::handle(app, delivery).await {
+        return handled;
+    }
     let payload: Payload = match serde_json::from_str(delivery.payload.get()) {
         Ok(payload) => payload,
         Err(error) => {

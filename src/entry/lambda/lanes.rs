@@ -4,7 +4,7 @@ use super::Function;
 use super::event::{BatchResponse, QueueEvent, QueueRecord};
 use crate::adapters::aws::sqs::{Accepted, Received};
 use crate::app::launch::{self, Launched};
-use crate::entry::messages::{self, Locks, Outcome, answer, failed, keep_leased};
+use crate::entry::messages::{self, Locks, Outcome, answer, failed, hopeless, hopeless_launch, keep_leased};
 use crate::ports::{Lane, Leased, Queue};
 use cloud_code_model::ids::AttemptId;
 use futures::future::join_all;
@@ -107,6 +107,9 @@ impl Lanes {
         let Ok(attempt) = serde_json::from_slice::<AttemptId>(&message.body) else {
             return Outcome::Never("not an attempt".to_owned());
         };
+        if let Some(reason) = hopeless(message) {
+            return hopeless_launch(app, &attempt, reason).await;
+        }
         let running = match app.runner.list().await {
             Ok(listed) => listed.iter().filter(|listed| listed.running && listed.attempt != attempt).count(),
             Err(error) => return failed(message, &error.into()),

@@ -26,14 +26,19 @@ pub use web::{console, console_with, webhook, webhook_with};
 use super::aws::{self, Aws};
 use crate::adapters::aws::secrets_manager::SecretsManager;
 use crate::adapters::aws::sqs::SqsQueue;
-use crate::app::App;
+use crate::app::{App, Settings};
 use crate::config::{Config, Environment};
 use crate::ports::{Clock, Lane, SystemClock};
 use anyhow::Context;
 use cloud_code_model::ids::RunId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::broadcast;
+
+/// One effect takes this long at most, so that what takes too long fails with a reason, and is not killed: the reporter has 15 minutes
+/// (infra/template.yaml), of which the effects before this one took one, and what is told about it takes another.
+const EFFECT_LIMIT: Duration = Duration::from_secs(12 * 60);
 
 /// What every function has.
 pub struct Function {
@@ -110,7 +115,7 @@ impl Function {
             clock,
             // No two processes of Lambda have the same, and none comes back.
             worker: format!("lambda-{}", uuid::Uuid::new_v4()),
-            settings: config.agents.settings.clone(),
+            settings: Settings { effect_limit: EFFECT_LIMIT, ..config.agents.settings.clone() },
             given: crate::app::Given::default(),
             saved: broadcast::channel(1024).0,
         };

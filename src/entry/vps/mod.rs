@@ -135,12 +135,13 @@ fn runner(agents: &AgentsConfig, data_dir: &Path) -> anyhow::Result<(Arc<dyn Run
             let config = WorkspaceConfig {
                 owner,
                 objects_inside: Some(PathBuf::from(OBJECTS_INSIDE)),
+                free_bytes: agents.free_bytes,
                 ..WorkspaceConfig::default()
             };
             (Arc::new(DockerRunner::connect(docker)), Arc::new(GitWorkspaces::new(data_dir, config)))
         }
         RunnerKind::Process => {
-            let config = WorkspaceConfig::default();
+            let config = WorkspaceConfig { free_bytes: agents.free_bytes, ..WorkspaceConfig::default() };
             let runner = ProcessRunner::new(agent_command()?, data_dir.join("processes"));
             (Arc::new(runner), Arc::new(GitWorkspaces::new(data_dir, config)))
         }

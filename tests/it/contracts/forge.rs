@@ -1,6 +1,7 @@
 //! The forge port's GitHub adapter, against the stateful test GitHub over HTTP.
 
 mod authority;
+mod deliveries;
 
 use cloud_code::adapters::github::{GitHubConfig, GitHubForge, GitHubSetupError};
 use cloud_code::ports::{

@@ -136,6 +136,7 @@ async fn suite<F: Future<Output = Fixture>>(make: impl Fn() -> F) {
     leases_run_out(make().await).await;
     a_lease_is_extended(make().await).await;
     a_nack_delays(make().await).await;
+    leases_that_nobody_answers_are_counted(make().await).await;
     a_delayed_push_waits(make().await).await;
     the_dead_stay_dead(make().await).await;
     keys_are_forgotten_after_a_week(make().await).await;
@@ -236,7 +237,24 @@ async fn a_nack_delays(f: Fixture) {
     f.queue.nack(&second.receipt, NO_WAIT, "again").await.unwrap();
     assert!(matches!(f.queue.ack(&second.receipt).await, Err(QueueError::LeaseLost)), "given back");
     let [third] = f.lease(Lane::Runs, 1).await.try_into().unwrap();
-    assert_eq!(third.receives, 3);
+    assert_eq!((third.receives, third.unanswered), (3, 0));
+}
+
+async fn leases_that_nobody_answers_are_counted(f: Fixture) {
+    f.push(Lane::Runs, "k").await;
+    for unanswered in 0..3 {
+        let [leased] = f.lease(Lane::Runs, 1).await.try_into().unwrap();
+        assert_eq!((leased.receives, leased.unanswered), (unanswered + 1, unanswered));
+        f.advance(61).await;
+    }
+    let [leased] = f.lease(Lane::Runs, 1).await.try_into().unwrap();
+    f.queue.nack(&leased.receipt, NO_WAIT, "later").await.unwrap();
+    let [leased] = f.lease(Lane::Runs, 1).await.try_into().unwrap();
+    assert_eq!((leased.receives, leased.unanswered), (5, 3), "an answer is none of them");
+    f.queue.bury(&leased.receipt, "no use").await.unwrap();
+    f.queue.replay(Lane::Runs, "k").await.unwrap();
+    let [leased] = f.lease(Lane::Runs, 1).await.try_into().unwrap();
+    assert_eq!((leased.receives, leased.unanswered), (1, 0), "begun anew");
 }
 
 async fn a_delayed_push_waits(f: Fixture) {

@@ -1,5 +1,7 @@
 //! The contract of the port `workspaces`, on remotes in a local folder and on the loopback forge over HTTP.
 
+mod room;
+
 use super::forge::Hub;
 use cloud_code::adapters::git::{GitWorkspaces, WorkspaceConfig};
 use cloud_code::ports::{

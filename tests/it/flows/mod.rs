@@ -13,6 +13,7 @@ mod jobs;
 mod lease;
 mod local;
 mod prompts;
+mod redeliveries;
 mod refusals;
 mod road;
 mod starts;

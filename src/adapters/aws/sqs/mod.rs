@@ -139,7 +139,7 @@ impl SqsQueue {
         };
         let token = uuid::Uuid::new_v4().simple().to_string();
         match self.records.claim(lane, &wire.key, &token, visibility).await? {
-            record::Claimed::Ours { receives } => {
+            record::Claimed::Ours { receives, unanswered } => {
                 let content = match self.content(&wire).await {
                     Ok(content) => content,
                     Err(Unreadable::Now(error)) => return Err(error),
@@ -155,7 +155,14 @@ impl SqsQueue {
                 let now = Instant::now();
                 all.retain(|_, held| held.until > now);
                 all.insert(token.clone(), held);
-                Ok(Accepted::Ours(Leased { receipt: Receipt(token), lane, key, body: content, receives }))
+                Ok(Accepted::Ours(Leased {
+                    receipt: Receipt(token),
+                    lane,
+                    key,
+                    body: content,
+                    receives,
+                    unanswered,
+                }))
             }
             record::Claimed::Later(wait) => {
                 self.hide(lane, &handle, wait.max(Duration::from_secs(1))).await?;

@@ -20,7 +20,7 @@ const TORN_OFF: SignedDuration = SignedDuration::from_secs(60);
 
 /// The answer to a claim.
 pub(super) enum Claimed {
-    Ours { receives: u32 },
+    Ours { receives: u32, unanswered: u32 },
     Later(Duration),
     Over,
 }
@@ -64,6 +64,7 @@ impl Records {
             .item("lease", s(token))
             .item("body", s(body))
             .item("receives", n(0))
+            .item("answered", n(0))
             .item("until", millis(later(now, delay)))
             .item("at", millis(now))
             .item("list", s(keys::PUSHING))
@@ -121,14 +122,18 @@ impl Records {
             .expression_attribute_values(":until", millis(later(now, visibility)))
             .expression_attribute_values(":now", millis(now))
             .expression_attribute_values(":one", n(1))
-            .return_values(ReturnValue::UpdatedNew)
+            .return_values(ReturnValue::AllNew)
             .send()
             .await;
         let error = match claimed {
             Ok(done) => {
-                let receives = done.attributes.as_ref().and_then(|item| number(item, "receives"));
-                let receives = receives.and_then(|count| u32::try_from(count).ok()).unwrap_or(1);
-                return Ok(Claimed::Ours { receives });
+                let count = |name| done.attributes.as_ref().and_then(|item| number(item, name));
+                let receives = count("receives").unwrap_or(1);
+                // Of messages of older versions it is not known.
+                let answered = count("answered").unwrap_or(receives);
+                let whole = |count: i64| u32::try_from(count.max(0)).unwrap_or(u32::MAX);
+                let unanswered = whole(receives.saturating_sub(answered).saturating_sub(1));
+                return Ok(Claimed::Ours { receives: whole(receives), unanswered });
             }
             Err(error) => error,
         };
@@ -180,10 +185,12 @@ impl Records {
     ) -> Result<(), QueueError> {
         let values = [
             (":waiting", s("waiting")),
+            (":one", n(1)),
             (":until", millis(later(self.now(), delay))),
             (":reason", s(reason)),
         ];
-        let change = "SET #state = :waiting, #until = :until, reason = :reason REMOVE lease";
+        let change =
+            "SET #state = :waiting, #until = :until, reason = :reason REMOVE lease ADD answered :one";
         self.change(lane, key, "leased", token, change, &[("#until", "until")], &values).await
     }
 
@@ -256,7 +263,7 @@ impl Records {
         let revived = self
             .update(lane, key)
             .update_expression(
-                "SET #state = :pushing, lease = :token, receives = :zero, #until = :now, #at = :now, #list = :list, place = :place",
+                "SET #state = :pushing, lease = :token, receives = :zero, answered = :zero, #until = :now, #at = :now, #list = :list, place = :place",
             )
             .condition_expression("#state = :before")
             .expression_attribute_names("#state", "state")

@@ -37,7 +37,7 @@ const SHOW: &str = "UPDATE messages SET state = 'ready' \
 const TAKE: &str = "UPDATE messages SET state = 'leased', visible_at = $2, receives = receives + 1, lease = lease + 1 \
     WHERE lane = $1 AND state = 'ready' AND position IN \
         (SELECT position FROM messages WHERE lane = $1 AND state = 'ready' ORDER BY position LIMIT $3) \
-    RETURNING position, key, body, receives, lease";
+    RETURNING position, key, body, receives, lease, answered";
 
 const EXTEND: &str = "UPDATE messages SET state = 'leased', visible_at = $4 \
     WHERE lane = $1 AND key = $2 AND lease = $3 AND state IN ('leased', 'ready')";
@@ -45,7 +45,7 @@ const EXTEND: &str = "UPDATE messages SET state = 'leased', visible_at = $4 \
 const ACK: &str = "UPDATE messages SET state = 'done', finished_at = $4, reason = NULL, body = $5 \
     WHERE lane = $1 AND key = $2 AND lease = $3 AND state IN ('leased', 'ready')";
 
-const NACK: &str = "UPDATE messages SET state = $4, visible_at = $5, reason = $6, lease = lease + 1 \
+const NACK: &str = "UPDATE messages SET state = $4, visible_at = $5, reason = $6, lease = lease + 1, answered = answered + 1 \
     WHERE lane = $1 AND key = $2 AND lease = $3 AND state IN ('leased', 'ready')";
 
 const BURY: &str = "UPDATE messages SET state = 'dead', finished_at = $4, reason = $5, lease = lease + 1 \
@@ -118,12 +118,15 @@ impl SqlQueue {
                     let key: String = row.try_get(1)?;
                     let lease: i64 = row.try_get(4)?;
                     let body = unpack(row.try_get(2)?).map_err(|error| sqlx::Error::Decode(error.into()))?;
+                    let receives: i64 = row.try_get(3)?;
+                    let unanswered = receives.saturating_sub(row.try_get::<i64, _>(5)?).saturating_sub(1);
                     let leased = Leased {
                         receipt: receipt(lane, lease, &key),
                         lane,
                         key,
                         body,
-                        receives: u32::try_from(row.try_get::<i64, _>(3)?).unwrap_or(u32::MAX),
+                        receives: u32::try_from(receives).unwrap_or(u32::MAX),
+                        unanswered: u32::try_from(unanswered.max(0)).unwrap_or(u32::MAX),
                     };
                     Ok((row.try_get::<i64, _>(0)?, leased))
                 };
@@ -297,7 +300,7 @@ impl Queue for SqlQueue {
         let work = work(move |connection| {
             async move {
                 let done = sqlx::query(
-                    "UPDATE messages SET state = 'ready', receives = 0, finished_at = NULL \
+                    "UPDATE messages SET state = 'ready', receives = 0, answered = 0, finished_at = NULL \
                      WHERE lane = $1 AND key = $2 AND state = 'dead'",
                 )
                 .bind(lane.as_str())
