@@ -1,6 +1,8 @@
 //! The run engine, through its one door: tables of single transitions, and random walks that check the invariants.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
+#[path = "engine/additions.rs"]
+mod additions;
 #[path = "engine/bounds.rs"]
 mod bounds;
 
@@ -374,6 +376,7 @@ fn any_input() -> impl Strategy<Value = Input> {
             pushed: None
         }),
         Just(cancel()),
+        (1u64..9).prop_map(|comment| additions::also(comment, "and a test")),
         Just(Input::Tick),
         (1u64..20).prop_map(|id| Input::EffectDone { id }),
         (1u64..20).prop_map(|id| Input::EffectFailed { id, error: "e".into(), retry_after: None }),

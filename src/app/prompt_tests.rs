@@ -27,6 +27,7 @@ fn prompt<'a>(issue: &'a Issue, template: Option<&'a str>, protected: &'a [Strin
         issue: Some(issue),
         comments: &[],
         instructions: Some("use tabs"),
+        added_by: None,
         handover: "",
         task: None,
         template,

@@ -120,6 +120,16 @@ impl Operation {
                 world.groups.entry(name.clone()).or_default().leave(&run_id, ticket);
                 self.pieces.push(Piece::Settle(name));
             }
+            Effect::Append { job, attempt } => {
+                let id = id(job, attempt);
+                let given = run.attempt(&id).map(|attempt| attempt.additions.clone()).unwrap_or_default();
+                if let Some(container) = world.containers.get_mut(&id) {
+                    container.given = given;
+                }
+            }
+            Effect::FollowUp { comment } => {
+                world.followed.insert((self.run, *comment));
+            }
             Effect::Check { .. } | Effect::Tell => {}
         }
     }
