@@ -84,7 +84,7 @@ pub enum When {
 }
 
 /// A request that the forge holds while a test does something else, such as killing whoever made it. It is never answered:
-/// when this is dropped, its connection is closed.
+/// when this is dropped, its connection is closed. Where it has not come by then, it is answered as any other.
 #[derive(Debug)]
 pub struct Pause {
     reached: watch::Receiver<bool>,
@@ -127,6 +127,7 @@ impl PlannedPause {
 
 /// Takes the pause that is due for a request, if one is planned.
 pub(crate) fn take_pause(pauses: &mut Vec<PlannedPause>, method: &str, path: &str) -> Option<PlannedPause> {
+    pauses.retain(|planned| planned.held.has_changed().is_ok());
     let mut due = None;
     for (index, planned) in
         pauses.iter_mut().enumerate().filter(|(_, planned)| planned.matcher.fits(method, path))

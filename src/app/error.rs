@@ -52,6 +52,11 @@ impl AppError {
         }
     }
 
+    /// Whether the runner has no room now: no failed try, and nothing but time is needed.
+    pub fn waits_for_room(&self) -> bool {
+        matches!(self, Self::Runner(RunnerError::NoRoom(_)))
+    }
+
     /// How long the other side wants us to wait.
     pub fn retry_after(&self) -> Option<SignedDuration> {
         match self {

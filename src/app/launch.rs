@@ -22,7 +22,8 @@ pub enum Launched {
 /// Launches an attempt. Done again after a crash it finds what it made.
 ///
 /// # Errors
-/// When a port does not answer: try again. What can't succeed later has ended the attempt, and is no error.
+/// When a port does not answer, or the runner has no room ([`AppError::waits_for_room`]): try again. What can't succeed later has ended the
+/// attempt, and is no error.
 pub async fn launch(app: &App, attempt: &AttemptId, try_number: u32) -> Result<Launched, AppError> {
     let Some(stored) = app.store.load(&attempt.run).await? else { return Ok(Launched::NotNeeded) };
     let run = stored.run;
@@ -44,7 +45,9 @@ pub async fn launch(app: &App, attempt: &AttemptId, try_number: u32) -> Result<L
             }
             return Ok(Launched::NotNeeded);
         }
-        Err(Failure::Later(error)) if try_number < app.settings.launch_tries => return Err(error),
+        Err(Failure::Later(error)) if error.waits_for_room() || try_number < app.settings.launch_tries => {
+            return Err(error);
+        }
         Err(Failure::Later(error)) => failed(attempt, format!("{error} (tried {try_number} times)")),
         Err(Failure::Never(reason)) => failed(attempt, reason),
     };

@@ -3,7 +3,7 @@
 use crate::app::effects::{self, Advanced};
 use crate::app::{App, AppError, intake};
 use crate::ports::{Delivery, ForgeError, Lane, Leased};
-use cloud_code_model::ids::RunId;
+use cloud_code_model::ids::{AttemptId, RunId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -16,6 +16,8 @@ const MAX_RECEIVES: u32 = 15;
 const MAX_DELIVERY_RECEIVES: u32 = 1000;
 /// One that was taken so often and never given up is answered by nobody: whoever takes it dies of it, or somebody else is always at it.
 const MAX_TAKEN: u32 = 1000;
+/// After which an attempt without room is looked at again.
+const ROOM: Duration = Duration::from_secs(60);
 /// The longest wait that the other side may ask for.
 const MAX_WAIT: Duration = Duration::from_secs(2 * 3600);
 
@@ -93,6 +95,32 @@ pub(super) fn failed(message: &Leased, error: &AppError) -> Outcome {
     let asked = error.retry_after().and_then(|wait| Duration::try_from(wait).ok());
     let backoff = Duration::from_secs(1 << message.receives.min(8));
     Outcome::Later(asked.unwrap_or(backoff).min(MAX_WAIT), error.to_string())
+}
+
+/// What is to become of an attempt that could not be launched.
+pub(super) async fn not_launched(
+    app: &App,
+    message: &Leased,
+    attempt: &AttemptId,
+    error: &AppError,
+) -> Outcome {
+    if error.waits_for_room() {
+        tracing::info!(%attempt, %error, "waits for room");
+        return wait_for_room(app, message, attempt).await;
+    }
+    tracing::warn!(%attempt, %error, "could not launch");
+    failed(message, error)
+}
+
+/// Puts an attempt to the end of the line, under another key: waiting is no failure, and must not count as one. It ends with the
+/// attempt's time in the queue, which is the run's.
+pub(super) async fn wait_for_room(app: &App, message: &Leased, attempt: &AttemptId) -> Outcome {
+    let minute = app.clock.now().as_second() / 60;
+    let key = format!("{attempt}@{minute}");
+    match app.queue.push(Lane::Launches, &key, message.body.clone(), ROOM).await {
+        Ok(_) => Outcome::Done,
+        Err(error) => failed(message, &error.into()),
+    }
 }
 
 /// Says it to the queue, and says whether the queue heard it.

@@ -1,6 +1,6 @@
 //! The loops of a worker: deliveries, runs, launches, and the sweep.
 
-use super::messages::{self, Locks, Outcome, answer, failed, keep_leased};
+use super::messages::{self, Locks, Outcome, answer, keep_leased};
 use crate::app::launch::{self, Launched};
 use crate::app::{App, AppError, sweep, watch};
 use crate::metrics::ATTEMPTS_ACTIVE;
@@ -186,8 +186,7 @@ async fn launching_one(shared: Arc<Shared>, message: Leased) {
             shared.free_slot();
         }
         Err(error) => {
-            tracing::warn!(%attempt, %error, "could not launch");
-            let outcome = failed(&message, &error);
+            let outcome = messages::not_launched(&shared.app, &message, &attempt, &error).await;
             answer(&shared.app, &message, &outcome).await;
             shared.free_slot();
         }

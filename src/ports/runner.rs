@@ -120,6 +120,9 @@ pub enum RunnerError {
     /// The runner won't, and won't later: what was asked for is impossible on it.
     #[error("the runner refused: {0}")]
     Refused(String),
+    /// It has no room now. Heals, and to wait for it is no failed try.
+    #[error("the runner has no room now: {0}")]
+    NoRoom(String),
     /// Something else went wrong. May heal.
     #[error("the runner failed: {0}")]
     Failed(String),
@@ -128,7 +131,7 @@ pub enum RunnerError {
 impl RunnerError {
     /// Whether the same call may succeed later with nobody changing anything.
     pub fn may_heal(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Failed(_))
+        matches!(self, Self::Unreachable(_) | Self::NoRoom(_) | Self::Failed(_))
     }
 }
 

@@ -7,7 +7,9 @@ Beyond moto:
   - A session that was narrowed by a policy (AssumeRole) can do in S3 what that policy allows, and nothing else; so can keys that a test
     gives a policy to. Links end when they say so.
   - POST /_test/advance   {"queues": PREFIX, "seconds": N}   time passes for these SQS queues
-  - POST /_test/fault     {"service": S, "action": A, "times": N, "code": C, "status": 400}   the next N such calls fail
+  - POST /_test/fault     {"service": S, "action": A, "times": N, "code": C, "status": 400, "after": bool}   the next N such calls fail; with
+                          "after" they are done, and only their answer is lost
+  - POST /_test/lack      {"cluster": C, "provider": P, "lack": bool}   this capacity provider has no room for the cluster's tasks
   - POST /_test/task      {"task": ARN, "exit_code": N, "reason": R, "stopped_reason": R, "stop_code": C}   a task ends
   - POST /_test/keys      {"access_key": K, "policy": {…} | null, "expired": bool}
   - POST /_test/deploy    {"template": PATH, "stack": NAME, "parameters": {…}}   what `sam deploy` makes: {"functions": {NAME:
@@ -61,7 +63,7 @@ class Aws:
     def __init__(self):
         self.inner = DomainDispatcherApplication(create_backend_app)
         self.lock, self.deploying = threading.Lock(), threading.Lock()
-        self.calls, self.faults, self.tokens, self.keys = [], [], {}, {}
+        self.calls, self.faults, self.tokens, self.keys, self.lacks = [], [], {}, {}, set()
 
     def __call__(self, environ, start_response):
         length = int(environ.get("CONTENT_LENGTH") or 0)
@@ -81,6 +83,8 @@ class Aws:
             if fault:
                 fault["times"] -= 1
         if fault:
+            if fault.get("after"):
+                self.ask(environ)
             return self.refuse(start_response, call, fault.get("status", 400), fault["code"], "as the test asked")
         refused = self.forbidden(environ, call)
         if refused:
@@ -181,6 +185,10 @@ class Aws:
                 return [content]
             text = {"__type": "ConflictException", "message": "The token was used with other parameters", "resourceIds": arns}
             return self.reply(start_response, 400, json.dumps(text), "application/x-amz-json-1.1")
+        provider = next((one["capacityProvider"] for one in request.get("capacityProviderStrategy", [])), None)
+        if (request.get("cluster"), provider) in self.lacks:
+            answer = {"tasks": [], "failures": [{"arn": "cluster", "reason": "RESOURCE:CAPACITY"}]}
+            return self.reply(start_response, 200, json.dumps(answer), "application/x-amz-json-1.1")
         status, headers, content = self.ask(environ)
         if token and status.startswith("200"):
             arns = [task["taskArn"] for task in json.loads(content).get("tasks", [])]
@@ -223,6 +231,9 @@ class Aws:
                             message.delayed_until -= how["seconds"] * 1000
         elif what == "fault":
             self.faults.append(how)
+        elif what == "lack":
+            place = (how["cluster"], how["provider"])
+            self.lacks.add(place) if how["lack"] else self.lacks.discard(place)
         elif what == "task":
             self.end_task(how)
         elif what == "keys":

@@ -319,7 +319,7 @@ impl Forge {
     }
 
     /// Plans to hold the request that fits after `skip` others did, before or after its effect; it is never answered.
-    #[must_use = "dropping the pause lets the request go unanswered at once"]
+    #[must_use = "dropping the pause forgets it, or lets the request go unanswered at once"]
     pub fn pause_at(&self, matcher: Matcher, skip: usize, when: When) -> Pause {
         let (planned, pause) = PlannedPause::new(matcher, skip, when);
         self.inner.change(|world| world.pauses.push(planned));

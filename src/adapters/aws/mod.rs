@@ -29,6 +29,7 @@
 //! **What is a loop on a VPS is an event here.** S3 tells of a new `reporting.yaml`, EventBridge of a task that stopped; both go
 //! through a queue to the reporter, which looks at the attempt once. The sweeper, each minute, finds whatever an event missed.
 
+mod connections;
 pub mod dynamodb;
 pub mod ecs;
 mod error;
@@ -39,8 +40,10 @@ pub mod s3;
 pub mod secrets_manager;
 pub mod sqs;
 
-/// What all clients are made of: region, credentials and endpoint, as the SDK finds them (environment, profile, role). One HTTP
-/// connector is shared by all.
+pub use connections::connections;
+
+/// What all clients are made of: region, credentials and endpoint, as the SDK finds them (environment, profile, role), and one pool of
+/// connections.
 #[derive(Debug, Clone)]
 pub struct Aws {
     config: aws_config::SdkConfig,
@@ -50,8 +53,8 @@ impl Aws {
     /// Looks for region and credentials. `AWS_ENDPOINT_URL` leads to another place than AWS.
     pub async fn load() -> Self {
         let retries = aws_config::retry::RetryConfig::standard().with_max_attempts(5);
-        let loader = aws_config::defaults(aws_config::BehaviorVersion::latest()).retry_config(retries);
-        Self { config: loader.load().await }
+        let loader = aws_config::defaults(aws_config::BehaviorVersion::latest());
+        Self { config: loader.retry_config(retries).http_client(connections()).load().await }
     }
 
     /// With this configuration: for tests, and for other credentials.

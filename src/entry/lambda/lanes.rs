@@ -15,8 +15,6 @@ use tracing::Instrument;
 const VISIBILITY: Duration = Duration::from_secs(60);
 /// After which a run that another process is at is looked at again.
 const AGAIN: Duration = Duration::from_secs(5);
-/// After which an attempt without room is looked at again.
-const ROOM: Duration = Duration::from_secs(60);
 
 /// Handles the lanes' messages: the dispatcher, and the reporter for the lane of runs.
 pub struct Lanes {
@@ -97,28 +95,14 @@ impl Lanes {
             Err(error) => return failed(message, &error.into()),
         };
         if running >= self.function.config.agents.concurrency {
-            return self.wait_for_room(message, &attempt).await;
+            return messages::wait_for_room(app, message, &attempt).await;
         }
         let span =
             tracing::info_span!("launch", run = %attempt.run, job = %attempt.job, attempt = attempt.number);
         match launch::launch(app, &attempt, message.receives).instrument(span).await {
             // Whether it is to be watched or not: its report is an event, and so is its end.
             Ok(_) => Outcome::Done,
-            Err(error) => {
-                tracing::warn!(%attempt, %error, "could not launch");
-                failed(message, &error)
-            }
-        }
-    }
-
-    /// Puts an attempt to the end of the line, under another key: waiting is no failure, and must not count as one.
-    async fn wait_for_room(&self, message: &Leased, attempt: &AttemptId) -> Outcome {
-        let minute = self.function.app.clock.now().as_second() / 60;
-        let key = format!("{attempt}@{minute}");
-        let body = message.body.clone();
-        match self.function.app.queue.push(Lane::Launches, &key, body, ROOM).await {
-            Ok(_) => Outcome::Done,
-            Err(error) => failed(message, &error.into()),
+            Err(error) => messages::not_launched(app, message, &attempt, &error).await,
         }
     }
 }

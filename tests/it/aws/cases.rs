@@ -1,18 +1,11 @@
-//! What goes wrong on AWS: doubles of every event, a wrong order, throttling, poison, functions that are killed.
+//! What goes wrong on AWS: doubles of every event, a wrong order, throttling, poison.
 
 use super::flow::workflow;
 use super::stack::{SHOP, Stack};
-use crate::harness::Workflow;
-use cloud_code::adapters::memory::ManualClock;
 use cloud_code::entry::lambda::QueueEvent;
-use cloud_code::ports::{Clock, Lane};
-use jiff::{SignedDuration, Timestamp};
+use cloud_code::ports::Lane;
 use serde_json::{Value, json};
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::task::Poll;
+use std::sync::Arc;
 
 const GREETING: &str = "echo hello > greeting.txt";
 
@@ -177,88 +170,4 @@ async fn a_cancel_reaches_the_task() {
     let ended = async |stack: &Stack| stack.all_tasks_ended().then_some(());
     stack.until("the task's end", ended).await;
     assert_eq!(stack.started(), 1, "one task");
-}
-
-/// A function that is killed at each of its awaits, and every one after it: the whole road is walked all the same.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn functions_that_are_killed_lose_nothing() {
-    let text = Workflow::script(GREETING).job("timeout-minutes: 600").text();
-    let clock = Arc::new(ManualClock::new(Timestamp::now()));
-    let files = [(".cloud-code/implement.yml", text.as_str())];
-    let patient = [("LEASE_SECONDS", "86400")];
-    let time = Arc::clone(&clock) as Arc<dyn Clock>;
-    let Some(stack) = Stack::deploy_with(&files, &patient, time).await else { return };
-    let issue = ask(&stack);
-    // Each kind of event is handled by a process that lives for a few steps more each time, until one lives long enough. How many
-    // steps that is depends on the machine, and on how many messages have piled up: each lap goes further than the one before.
-    let lives = Mutex::new((1, 90));
-    let kills = AtomicUsize::new(0);
-    let look = async |stack: &Stack| {
-        let polls = {
-            let (life, longest) = &mut *lives.lock().unwrap();
-            let polls = *life;
-            *life += 3;
-            if *life > *longest {
-                (*life, *longest) = (1, *longest + 60);
-            }
-            polls
-        };
-        for (queue, dispatches) in
-            [("deliveries", true), ("launches", true), ("reports", false), ("runs", false)]
-        {
-            let (lanes, reporter) = (stack.another_dispatcher().await, stack.another_reporter().await);
-            stack
-                .poll(queue, async |event| {
-                    let names: Vec<Value> = event
-                        .records
-                        .iter()
-                        .map(|record| json!({ "itemIdentifier": record.message_id }))
-                        .collect();
-                    let killed = if dispatches {
-                        killed_after(polls, lanes.handle(event)).await
-                    } else {
-                        killed_after(polls, reporter.handle(event)).await
-                    };
-                    // Lambda keeps all of a batch whose function died.
-                    killed.unwrap_or_else(|| {
-                        kills.fetch_add(1, Ordering::SeqCst);
-                        keep_all(&names)
-                    })
-                })
-                .await;
-        }
-        // Their leases and claims run out.
-        clock.advance(SignedDuration::from_secs(301));
-        stack.aws.advance(301).await;
-        stack.our_comment(issue).filter(|body| body.contains("✅ **Done.**") || body.contains("❌"))
-    };
-    let comment = stack.until_alone("the run's end", look).await;
-    assert!(comment.contains("✅ **Done.**"), "{comment}");
-    assert!(kills.load(Ordering::SeqCst) >= 3, "only {} kills", kills.load(Ordering::SeqCst));
-    assert_eq!(stack.forge.pulls(SHOP).unwrap().len(), 1);
-    assert_eq!(stack.started(), 1, "one task");
-    assert_eq!(stack.forge.comments(SHOP, issue).unwrap().len(), 1);
-}
-
-fn keep_all(names: &[Value]) -> cloud_code::entry::lambda::BatchResponse {
-    let mut response = cloud_code::entry::lambda::BatchResponse::default();
-    for name in names {
-        let item_identifier = name["itemIdentifier"].as_str().unwrap().to_owned();
-        response.batch_item_failures.push(cloud_code::entry::lambda::Failure { item_identifier });
-    }
-    response
-}
-
-/// Drops the work after so many polls; `None` where that came before its end.
-async fn killed_after<T>(polls: usize, work: impl Future<Output = T>) -> Option<T> {
-    let mut work = pin!(work);
-    let mut left = polls;
-    poll_fn(|context| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        work.as_mut().poll(context).map(Some)
-    })
-    .await
 }

@@ -4,6 +4,7 @@ mod also;
 mod cases;
 mod flow;
 mod iam;
+mod kills;
 mod stack;
 mod starts;
 mod world;

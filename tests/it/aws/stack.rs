@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 pub(crate) const SHOP: &str = "acme/shop";
-const WEBHOOK_SECRET: &str = "webhook-secret-of-the-tests-4711";
+pub(crate) const WEBHOOK_SECRET: &str = "webhook-secret-of-the-tests-4711";
 pub(crate) const API_TOKEN: &str = "api-token-of-the-tests-4711";
 pub(crate) const LLM_KEY: &str = "sk-ant-key-of-the-tests-4711";
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -130,9 +130,7 @@ impl Stack {
             clock,
             dir,
         };
-        let aws = stack.aws.named(&stack.key("Webhook")).await;
-        let env = stack.environments["Webhook"].clone().into_iter().collect();
-        let webhook = webhook_with(env, &aws.clients()).await.unwrap();
+        let webhook = stack.another_webhook(&stack.aws).await;
         let console = console_with(
             &function(&stack.aws, &stack.environments, "Console", &stack.clock).await,
             crate::http::metrics(),
@@ -160,11 +158,22 @@ impl Stack {
 
     /// The functions of another process: what a cold start, or one after a crash, has.
     pub(crate) async fn another_reporter(&self) -> Reporter {
-        Reporter::new(function(&self.aws, &self.environments, "Reporter", &self.clock).await)
+        Reporter::new(self.another("Reporter", &self.aws).await)
     }
 
     pub(crate) async fn another_dispatcher(&self) -> Lanes {
-        Lanes::new(function(&self.aws, &self.environments, "Dispatcher", &self.clock).await)
+        Lanes::new(self.another("Dispatcher", &self.aws).await)
+    }
+
+    /// What is below a function of another process, which reaches AWS in this way.
+    pub(crate) async fn another(&self, name: &str, aws: &Aws) -> Function {
+        function(aws, &self.environments, name, &self.clock).await
+    }
+
+    /// The webhook's router of another process, which reaches AWS in this way.
+    pub(crate) async fn another_webhook(&self, aws: &Aws) -> axum::Router {
+        let env = self.environments["Webhook"].clone().into_iter().collect();
+        webhook_with(env, &aws.named(&self.key("Webhook")).clients()).await.unwrap()
     }
 
     /// Goes on until the look finds something, with all of AWS at work.
@@ -184,7 +193,7 @@ impl Stack {
         }
     }
 
-    /// As [`Self::until`], where the look itself is all that handles events.
+    /// As [`Self::until`], where the look itself is all that handles events, and sweeps.
     pub(crate) async fn until_alone<T>(&self, what: &str, look: impl AsyncFn(&Self) -> Option<T>) -> T {
         let began = Instant::now();
         loop {
@@ -193,7 +202,6 @@ impl Stack {
             }
             assert!(began.elapsed() < PATIENCE * 2, "waited in vain for {what}:\n{}", self.state().await);
             self.fargate().await;
-            self.sweep().await;
         }
     }
 
@@ -214,7 +222,11 @@ impl Stack {
     }
 
     /// What Lambda's poller does: takes a batch, hands it to the function, and deletes what did not fail.
-    pub(crate) async fn poll(&self, queue: &str, handle: impl AsyncFn(QueueEvent) -> BatchResponse) -> usize {
+    pub(crate) async fn poll(
+        &self,
+        queue: &str,
+        handle: impl AsyncFnOnce(QueueEvent) -> BatchResponse,
+    ) -> usize {
         let url = format!("{}/{}/{}-{queue}", self.aws.endpoint, super::world::ACCOUNT, self.aws.name);
         let sqs = aws_sdk_sqs::Client::new(&self.aws.config);
         let taken = sqs.receive_message().queue_url(&url).max_number_of_messages(5).visibility_timeout(300);
@@ -418,7 +430,7 @@ async fn function(
     name: &str,
     clock: &Arc<dyn Clock>,
 ) -> Function {
-    let aws = aws.named(&key(aws, name)).await;
+    let aws = aws.named(&key(aws, name));
     let env = environment(&aws, environments, name).await;
     Function::with(&Config::read(&env).unwrap(), &aws.clients(), Arc::clone(clock)).unwrap()
 }

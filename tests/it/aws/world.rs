@@ -2,8 +2,9 @@
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::types as db;
+use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider, SharedHttpClient};
 use cloud_code::adapters::aws::ecs::{Capacity, EcsConfig};
-use cloud_code::adapters::aws::{Aws as Clients, keys, sqs::SqsConfig};
+use cloud_code::adapters::aws::{Aws as Clients, connections, keys, sqs::SqsConfig};
 use cloud_code::ports::Lane;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
@@ -76,8 +77,14 @@ impl Aws {
     }
 
     /// With keys of its own, so that its calls can be told from others'.
-    pub(crate) async fn named(&self, key: &str) -> Self {
-        Self { config: config(&self.endpoint, key).await, ..self.clone() }
+    pub(crate) fn named(&self, key: &str) -> Self {
+        let config = self.config.clone().into_builder();
+        Self { config: config.credentials_provider(credentials(key)).build(), ..self.clone() }
+    }
+
+    /// With connections that the test stands in the way of.
+    pub(crate) fn by(&self, client: SharedHttpClient) -> Self {
+        Self { config: self.config.clone().into_builder().http_client(client).build(), ..self.clone() }
     }
 
     pub(crate) fn queue(&self) -> SqsConfig {
@@ -243,12 +250,16 @@ impl Aws {
     }
 }
 
+fn credentials(key: &str) -> SharedCredentialsProvider {
+    SharedCredentialsProvider::new(Credentials::new(key, "secret", None, None, "test"))
+}
+
 async fn config(endpoint: &str, key: &str) -> SdkConfig {
-    let credentials = aws_sdk_s3::config::Credentials::new(key, "secret", None, None, "test");
     aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(REGION))
-        .credentials_provider(credentials)
+        .credentials_provider(credentials(key))
         .endpoint_url(endpoint)
+        .http_client(connections())
         .load()
         .await
 }

@@ -92,6 +92,34 @@ mod on_dynamodb {
         assert_eq!(store.load(&large.id).await.unwrap().unwrap().run, large);
         assert_eq!(items().await, 3, "the run, its semantic key, and its place on the issue");
     }
+
+    /// AWS did it and the answer was lost: the SDK asks again, and hears that the version is another.
+    #[tokio::test]
+    async fn a_save_whose_answer_is_lost_is_saved() {
+        let Some(aws) = crate::aws::Aws::new().await else { return };
+        aws.make_table().await;
+        let aws = aws.named(&aws.name);
+        let store = DynamoStore::new(&aws.clients(), &aws.name, Arc::new(SystemClock));
+        for (delivery, bytes) in [("small", 10), ("large", 500_000)] {
+            let mut run = run(delivery, "acme/shop", None, 0);
+            run.context = serde_json::json!({ "noise": super::super::queue::sqlite::noise(bytes) });
+            let lose = async |action: &str| {
+                let fault = serde_json::json!({
+                    "service": "dynamodb", "action": action, "code": "InternalServerError", "status": 500,
+                    "times": 1, "after": true, "prefix": aws.name,
+                });
+                aws.test("fault", fault).await;
+            };
+            lose("TransactWriteItems").await;
+            assert_eq!(store.create(&run, delivery).await.unwrap(), Saved::At(1), "{delivery}");
+            run.comment = Some(7);
+            lose("UpdateItem").await;
+            assert_eq!(store.save(&run, 1).await.unwrap(), Saved::At(2), "{delivery}");
+            assert_eq!(store.load(&run.id).await.unwrap().unwrap().run, run, "{delivery}");
+            assert_eq!(store.save(&run, 1).await.unwrap(), Saved::Conflict(run.id.clone()), "{delivery}");
+            assert_eq!(store.load(&run.id).await.unwrap().unwrap().run, run, "{delivery}");
+        }
+    }
 }
 
 async fn suite<F: Future<Output = Fixture>>(make: impl Fn() -> F) {

@@ -19,8 +19,10 @@ struct Written {
     attributes: Vec<(&'static str, AttributeValue)>,
     /// Attributes that a run in this state does not have.
     absent: Vec<&'static str>,
-    /// The parts beside the item, under a name that no other write has.
-    parts: Option<(String, Vec<Vec<u8>>)>,
+    /// A name that no other write has: the SDK asks again where an answer is lost, and is then told that the version is another.
+    write: String,
+    /// The parts beside the item, under that name; none where the item has it all.
+    parts: Vec<Vec<u8>>,
 }
 
 impl Written {
@@ -46,26 +48,31 @@ impl Written {
             }
             None => absent.extend(["due", "due_at"]),
         }
+        let write = uuid::Uuid::new_v4().simple().to_string();
+        attributes.push(("write", s(&write)));
         let parts = if packed.len() <= MAX_IN_ITEM {
             attributes.push(("run", b(packed)));
-            absent.extend(["write", "parts"]);
-            None
+            absent.push("parts");
+            Vec::new()
         } else {
-            let write = uuid::Uuid::new_v4().simple().to_string();
             let parts: Vec<Vec<u8>> = packed.chunks(MAX_IN_ITEM).map(<[u8]>::to_vec).collect();
-            attributes.push(("write", s(&write)));
             attributes.push(("parts", n(parts.len())));
             absent.push("run");
-            Some((write, parts))
+            parts
         };
-        Ok(Self { attributes, absent, parts })
+        Ok(Self { attributes, absent, write, parts })
+    }
+
+    /// Whether this is what the item has.
+    fn is_in(&self, head: Option<&Item>) -> bool {
+        head.and_then(|head| text(head, "write")) == Some(&self.write)
     }
 }
 
 impl DynamoStore {
     pub(super) async fn create_run(&self, run: &Run, semantic_key: &str) -> Result<Saved, StoreError> {
         let written = Written::of(run)?;
-        self.put_parts(&run.id, written.parts.as_ref()).await?;
+        self.put_parts(&run.id, &written).await?;
         let mut item: Item =
             written.attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         item.insert(keys::PK.to_owned(), s(keys::run(&run.id)));
@@ -79,15 +86,17 @@ impl DynamoStore {
         let writes = vec![self.put_new(item)?, self.put_new(semantic)?, self.put_new(member(run))?];
         let made = self.db.transact_write_items().set_transact_items(Some(writes)).send().await;
         let Err(error) = made else { return Ok(Saved::At(1)) };
-        self.drop_parts(&run.id, written.parts.as_ref().map(|(write, parts)| (write.as_str(), parts.len())))
-            .await?;
-        // Somebody else has the run or the key, or had them in hand at this moment: what is there now tells.
-        let cancelled =
-            error.as_service_error().is_some_and(|error| error.is_transaction_canceled_exception());
-        if !cancelled {
+        // What has no answer may have been done, with the parts that it needs.
+        if !error.as_service_error().is_some_and(|error| error.is_transaction_canceled_exception()) {
             return Err(unavailable(&error));
         }
-        if self.head(&run.id).await?.is_some() {
+        let head = self.head(&run.id).await?;
+        if written.is_in(head.as_ref()) {
+            return Ok(Saved::At(1));
+        }
+        self.drop_parts(&run.id, Some((&written.write, written.parts.len()))).await?;
+        // Somebody else has the run or the key, or had them in hand at this moment: what is there now tells.
+        if head.is_some() {
             return Ok(Saved::Conflict(run.id.clone()));
         }
         match self.run_with_key(semantic_key).await? {
@@ -121,7 +130,7 @@ impl DynamoStore {
 
     pub(super) async fn save_run(&self, run: &Run, version: u64) -> Result<Saved, StoreError> {
         let written = Written::of(run)?;
-        self.put_parts(&run.id, written.parts.as_ref()).await?;
+        self.put_parts(&run.id, &written).await?;
         let mut update = self
             .db
             .update_item()
@@ -147,19 +156,23 @@ impl DynamoStore {
         if !removes.is_empty() {
             expression.push_str(&format!(" REMOVE {}", removes.join(", ")));
         }
-        let old = match update.update_expression(expression).send().await {
-            Ok(done) => done.attributes.unwrap_or_default(),
+        match update.update_expression(expression).send().await {
+            Ok(done) => {
+                let old = done.attributes.unwrap_or_default();
+                let count = number(&old, "parts").and_then(|count| usize::try_from(count).ok());
+                self.drop_parts(&run.id, text(&old, "write").zip(count)).await?;
+            }
             Err(error)
                 if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
             {
-                let parts = written.parts.as_ref().map(|(write, parts)| (write.as_str(), parts.len()));
-                self.drop_parts(&run.id, parts).await?;
-                return Ok(Saved::Conflict(run.id.clone()));
+                // What was there before is not known any more, and its parts stay.
+                if !written.is_in(self.head(&run.id).await?.as_ref()) {
+                    self.drop_parts(&run.id, Some((&written.write, written.parts.len()))).await?;
+                    return Ok(Saved::Conflict(run.id.clone()));
+                }
             }
             Err(error) => return Err(unavailable(&error)),
-        };
-        let count = number(&old, "parts").and_then(|count| usize::try_from(count).ok());
-        self.drop_parts(&run.id, text(&old, "write").zip(count)).await?;
+        }
         if run.is_over() {
             let delete = self.db.delete_item().table_name(&self.table).set_key(Some(member(run)));
             delete.send().await.map_err(|error| unavailable(&error))?;
@@ -192,15 +205,14 @@ impl DynamoStore {
         found.map(|item| run_id(text(&item, "run").unwrap_or_default())).transpose()
     }
 
-    async fn put_parts(&self, id: &RunId, parts: Option<&(String, Vec<Vec<u8>>)>) -> Result<(), StoreError> {
-        let Some((write, parts)) = parts else { return Ok(()) };
-        for (number, part) in parts.iter().enumerate() {
+    async fn put_parts(&self, id: &RunId, written: &Written) -> Result<(), StoreError> {
+        for (number, part) in written.parts.iter().enumerate() {
             let put = self
                 .db
                 .put_item()
                 .table_name(&self.table)
                 .item(keys::PK, s(keys::run(id)))
-                .item(keys::SK, s(keys::part(write, number)))
+                .item(keys::SK, s(keys::part(&written.write, number)))
                 .item("run", b(part.clone()));
             put.send().await.map_err(|error| unavailable(&error))?;
         }

@@ -31,6 +31,11 @@ pub fn is_half_over(until: Timestamp, now: Timestamp) -> bool {
     until.duration_since(now) < SignedDuration::from_secs(i64::from(SESSION) / 2)
 }
 
+/// A name for the object with a first grant, which nobody can guess: 244 random bits.
+pub(super) fn name() -> String {
+    keys::launch(&format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()))
+}
+
 /// Makes grants.
 pub(super) struct Grants {
     aws: Aws,
@@ -53,8 +58,8 @@ impl Grants {
         }
     }
 
-    /// The first grant of an attempt, in an object whose name nobody can guess. Gives that name, and when the links end.
-    pub(super) async fn first(&self, launch: &Launch) -> Result<(String, Timestamp), RunnerError> {
+    /// Leaves the first grant of an attempt in this object; gives when its links end.
+    pub(super) async fn first(&self, launch: &Launch, object: &str) -> Result<Timestamp, RunnerError> {
         let mut grant = self.links(&launch.attempt).await?;
         grant.secrets =
             launch.secrets.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned())).collect();
@@ -70,11 +75,8 @@ impl Grants {
             base: fetch.base.clone(),
             branch: fetch.branch.clone(),
         });
-        // 244 random bits.
-        let secret = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
-        let key = keys::launch(&secret);
-        self.put(&key, &grant).await?;
-        Ok((key, grant.expires_at))
+        self.put(object, &grant).await?;
+        Ok(grant.expires_at)
     }
 
     /// Leaves a new grant where the attempt looks for it; gives when its links end.

@@ -1,25 +1,26 @@
 //! Attempts as Fargate tasks.
 //!
-//! An attempt's task is found again by an item in the table, which is written once RunTask has answered; a launch that was torn off
-//! before that is repeated with the same client token, and ECS answers with the task that it made. How the agent in it gets at its
-//! files is told in [`super`] and in [`grant`].
+//! An attempt's task is found again by an item in the table ([`record`]), which is there before RunTask is called; a launch that was torn
+//! off is repeated with the same client token, and ECS answers with the task that it made. How the agent in it gets at its files is
+//! told in [`super`] and in [`grant`].
 
 pub mod grant;
 mod reasons;
+mod record;
 mod size;
 mod start;
 
 pub use size::{Size, fargate_size};
 pub use start::attempt_of;
 
+use super::Aws;
 use super::error::{code, may_heal, why};
-use super::item::{Item, number, s, text};
-use super::{Aws, keys};
 use crate::ports::{Clock, ContainerStatus, Launch, Listed, Runner, RunnerError};
 use async_trait::async_trait;
 use aws_sdk_ecs::types::Task;
 use cloud_code_model::ids::AttemptId;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
+use record::{Record, Records};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -40,7 +41,7 @@ const MAX_EVENTS: i32 = 10_000;
 pub enum Capacity {
     /// Fargate, which AWS does not take back.
     OnDemand,
-    /// Fargate Spot: cheaper, and AWS may take it back with two minutes' notice. Waits while there is none.
+    /// Fargate Spot: cheaper, and AWS may take it back with two minutes' notice. Jobs wait while there is none.
     Spot,
     /// Fargate Spot, and Fargate where there is no Spot.
     SpotOrOnDemand,
@@ -72,21 +73,11 @@ pub struct EcsConfig {
 /// The runner.
 pub struct EcsRunner {
     ecs: aws_sdk_ecs::Client,
-    db: aws_sdk_dynamodb::Client,
+    records: Records,
     logs: aws_sdk_cloudwatchlogs::Client,
     grants: grant::Grants,
     config: EcsConfig,
     clock: Arc<dyn Clock>,
-}
-
-/// What is remembered of a task.
-struct Known {
-    arn: String,
-    created_at: Timestamp,
-    /// When the newest grant ends.
-    granted_until: Timestamp,
-    /// The object with the first grant.
-    launch: String,
 }
 
 impl EcsRunner {
@@ -94,37 +85,16 @@ impl EcsRunner {
     pub fn new(aws: &Aws, config: EcsConfig, clock: Arc<dyn Clock>) -> Self {
         Self {
             ecs: aws_sdk_ecs::Client::new(&aws.config),
-            db: aws_sdk_dynamodb::Client::new(&aws.config),
+            records: Records::new(
+                aws_sdk_dynamodb::Client::new(&aws.config),
+                config.table.clone(),
+                Arc::clone(&clock),
+            ),
             logs: aws_sdk_cloudwatchlogs::Client::new(&aws.config),
             grants: grant::Grants::new(aws, &config.bucket, &config.links_role, Arc::clone(&clock)),
             config,
             clock,
         }
-    }
-
-    async fn known(&self, attempt: &AttemptId) -> Result<Option<Known>, RunnerError> {
-        let got = self
-            .db
-            .get_item()
-            .table_name(&self.config.table)
-            .key(keys::PK, s(keys::TASKS))
-            .key(keys::SK, s(attempt.to_string()))
-            .consistent_read(true)
-            .send()
-            .await;
-        Ok(got.map_err(|error| RunnerError::Unreachable(why(&error)))?.item.as_ref().and_then(Known::of))
-    }
-
-    async fn forget(&self, attempt: &AttemptId) -> Result<(), RunnerError> {
-        let deleted = self
-            .db
-            .delete_item()
-            .table_name(&self.config.table)
-            .key(keys::PK, s(keys::TASKS))
-            .key(keys::SK, s(attempt.to_string()))
-            .send()
-            .await;
-        deleted.map(drop).map_err(|error| RunnerError::Unreachable(why(&error)))
     }
 
     /// The tasks of these ARNs that ECS knows.
@@ -143,13 +113,27 @@ impl EcsRunner {
         Ok(found)
     }
 
-    async fn status_of(&self, known: &Known) -> Result<ContainerStatus, RunnerError> {
-        Ok(match self.describe(vec![known.arn.clone()]).await?.first() {
+    async fn status_of(&self, record: &Record) -> Result<ContainerStatus, RunnerError> {
+        // Where RunTask has not answered, it is to be called again.
+        let Some(arn) = record.arn.clone() else { return Ok(ContainerStatus::Missing) };
+        Ok(match self.describe(vec![arn]).await?.first() {
             Some(task) => reasons::status(task),
-            None if self.clock.now().duration_since(known.created_at) < SETTLING => ContainerStatus::Running,
+            None if self.clock.now().duration_since(record.created_at) < SETTLING => ContainerStatus::Running,
             // ECS forgets a task about an hour after its end.
             None => ContainerStatus::Missing,
         })
+    }
+
+    /// Asks for the end of what was started for the attempt, noted or not.
+    async fn end(&self, attempt: &AttemptId, record: &Record, reason: &str) -> Result<(), RunnerError> {
+        let arns = match &record.arn {
+            Some(arn) => vec![arn.clone()],
+            None => self.started_for(attempt).await?,
+        };
+        for arn in arns {
+            self.ask_to_stop(&arn, reason).await?;
+        }
+        Ok(())
     }
 
     /// Asks for the task's end: its container gets its image's stop signal, and SIGKILL when its stop timeout is over.
@@ -165,18 +149,6 @@ impl EcsRunner {
     }
 }
 
-impl Known {
-    fn of(item: &Item) -> Option<Self> {
-        let time = |name| number(item, name).and_then(|at| Timestamp::from_millisecond(at).ok());
-        Some(Self {
-            arn: text(item, "arn")?.to_owned(),
-            created_at: time("created_at")?,
-            granted_until: time("granted_until")?,
-            launch: text(item, "launch")?.to_owned(),
-        })
-    }
-}
-
 #[async_trait]
 impl Runner for EcsRunner {
     fn name(&self) -> &'static str {
@@ -184,15 +156,16 @@ impl Runner for EcsRunner {
     }
 
     async fn launch(&self, launch: &Launch) -> Result<String, RunnerError> {
-        match self.known(&launch.attempt).await? {
-            Some(known) => Ok(known.arn),
-            None => self.start(launch).await,
+        let record = self.records.get(&launch.attempt).await?;
+        match record.as_ref().and_then(|record| record.arn.clone()) {
+            Some(arn) => Ok(arn),
+            None => self.start(launch, record).await,
         }
     }
 
     async fn status(&self, attempt: &AttemptId) -> Result<ContainerStatus, RunnerError> {
-        match self.known(attempt).await? {
-            Some(known) => self.status_of(&known).await,
+        match self.records.get(attempt).await? {
+            Some(record) => self.status_of(&record).await,
             None => Ok(ContainerStatus::Missing),
         }
     }
@@ -200,13 +173,13 @@ impl Runner for EcsRunner {
     /// The signals are ECS's: the image's stop signal (ours say SIGINT), and SIGKILL at the task definition's stop timeout. Waits for
     /// the end up to `patience`; a task that takes longer is stopping all the same, and its end is an event.
     async fn stop(&self, attempt: &AttemptId, patience: Duration) -> Result<(), RunnerError> {
-        let Some(known) = self.known(attempt).await? else { return Ok(()) };
-        if self.status_of(&known).await? != ContainerStatus::Running {
+        let Some(record) = self.records.get(attempt).await? else { return Ok(()) };
+        if self.status_of(&record).await? != ContainerStatus::Running {
             return Ok(());
         }
-        self.ask_to_stop(&known.arn, "Stopped by Cloud Code").await?;
+        self.end(attempt, &record, "Stopped by Cloud Code").await?;
         let until = Instant::now() + patience;
-        while self.status_of(&known).await? == ContainerStatus::Running {
+        while self.status_of(&record).await? == ContainerStatus::Running {
             if Instant::now() >= until {
                 tracing::info!(%attempt, "the task is still stopping");
                 return Ok(());
@@ -217,8 +190,10 @@ impl Runner for EcsRunner {
     }
 
     async fn logs(&self, attempt: &AttemptId, max_bytes: usize) -> Result<Vec<u8>, RunnerError> {
-        let Some(known) = self.known(attempt).await? else { return Ok(Vec::new()) };
-        let task = known.arn.rsplit('/').next().unwrap_or_default();
+        let Some(arn) = self.records.get(attempt).await?.and_then(|record| record.arn) else {
+            return Ok(Vec::new());
+        };
+        let task = arn.rsplit('/').next().unwrap_or_default();
         // The log driver's names: prefix, container, task.
         let stream = format!("{CONTAINER}/{CONTAINER}/{task}");
         let got = self
@@ -245,43 +220,37 @@ impl Runner for EcsRunner {
     }
 
     async fn remove(&self, attempt: &AttemptId) -> Result<(), RunnerError> {
-        let Some(known) = self.known(attempt).await? else { return Ok(()) };
-        if self.status_of(&known).await? == ContainerStatus::Running {
-            self.ask_to_stop(&known.arn, "Removed by Cloud Code").await?;
+        while let Some(record) = self.records.get(attempt).await? {
+            if record.arn.is_none() || self.status_of(&record).await? == ContainerStatus::Running {
+                self.end(attempt, &record, "Removed by Cloud Code").await?;
+            }
+            // Secrets lie there no longer than they must.
+            self.grants.withdraw(attempt, &record.launch).await?;
+            // Where its task was noted meanwhile, that is to be stopped too.
+            if self.records.forget(attempt, &record).await? {
+                break;
+            }
         }
-        // Secrets lie there no longer than they must.
-        self.grants.withdraw(attempt, &known.launch).await?;
-        self.forget(attempt).await
+        Ok(())
     }
 
     async fn list(&self) -> Result<Vec<Listed>, RunnerError> {
-        let mut pages = self
-            .db
-            .query()
-            .table_name(&self.config.table)
-            .consistent_read(true)
-            .key_condition_expression("pk = :tasks")
-            .expression_attribute_values(":tasks", s(keys::TASKS))
-            .into_paginator()
-            .send();
-        let mut known = Vec::new();
-        while let Some(page) = pages.next().await {
-            for item in page.map_err(|error| RunnerError::Unreachable(why(&error)))?.items() {
-                let attempt = text(item, keys::SK).and_then(AttemptId::parse);
-                known.extend(attempt.zip(Known::of(item)));
-            }
+        let records = self.records.all().await?;
+        let tasks =
+            self.describe(records.iter().filter_map(|(_, record)| record.arn.clone()).collect()).await?;
+        let mut listed = Vec::new();
+        for (attempt, record) in records {
+            let new = self.clock.now().duration_since(record.created_at) < SETTLING;
+            let running = match &record.arn {
+                Some(arn) => match tasks.iter().find(|task| task.task_arn() == Some(arn)) {
+                    Some(task) => reasons::status(task) == ContainerStatus::Running,
+                    None => new,
+                },
+                None => new || !self.started_for(&attempt).await?.is_empty(),
+            };
+            listed.push(Listed { running, created_at: record.created_at, attempt });
         }
-        let tasks = self.describe(known.iter().map(|(_, known)| known.arn.clone()).collect()).await?;
-        let running = |known: &Known| match tasks.iter().find(|task| task.task_arn() == Some(&known.arn)) {
-            Some(task) => reasons::status(task) == ContainerStatus::Running,
-            None => self.clock.now().duration_since(known.created_at) < SETTLING,
-        };
-        let listed = |(attempt, known): (AttemptId, Known)| Listed {
-            running: running(&known),
-            created_at: known.created_at,
-            attempt,
-        };
-        Ok(known.into_iter().map(listed).collect())
+        Ok(listed)
     }
 
     async fn check(&self) -> Result<String, RunnerError> {
@@ -300,12 +269,12 @@ impl Runner for EcsRunner {
     }
 
     async fn renew(&self, attempt: &AttemptId) -> Result<(), RunnerError> {
-        let Some(known) = self.known(attempt).await? else { return Ok(()) };
-        if !grant::is_half_over(known.granted_until, self.clock.now()) {
+        let Some(record) = self.records.get(attempt).await? else { return Ok(()) };
+        if !grant::is_half_over(record.granted_until, self.clock.now()) {
             return Ok(());
         }
         let until = self.grants.renew(attempt).await?;
-        self.note_grant(attempt, until).await
+        self.records.granted(attempt, until).await
     }
 
     async fn has_image(&self, image: &str) -> Result<bool, RunnerError> {

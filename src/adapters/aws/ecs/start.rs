@@ -1,20 +1,16 @@
 //! Starting a task, once.
 
 use super::super::error::{code, may_heal, why};
-use super::super::item::{millis, n, s};
-use super::super::keys;
-use super::{CONTAINER, Capacity, EcsRunner, failed, fargate_size};
+use super::record::Record;
+use super::{CONTAINER, Capacity, EcsRunner, failed, fargate_size, grant};
 use crate::ports::{Launch, RunnerError};
 use aws_sdk_ecs::operation::run_task::RunTaskError;
 use aws_sdk_ecs::types::{
-    AssignPublicIp, AwsVpcConfiguration, CapacityProviderStrategyItem, ContainerOverride, KeyValuePair,
-    NetworkConfiguration, PropagateTags, Tag, TaskOverride,
+    AssignPublicIp, AwsVpcConfiguration, CapacityProviderStrategyItem, ContainerOverride, DesiredStatus,
+    KeyValuePair, NetworkConfiguration, PropagateTags, Tag, TaskOverride,
 };
 use cloud_code_model::ids::{AttemptId, digest};
-use jiff::{SignedDuration, Timestamp};
 
-/// A task's item outlives the task; longer than any run, so that TTL only takes what was left behind.
-const REMEMBERED: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// What ECS lets a task be started by.
 const MAX_STARTED_BY: usize = 128;
 
@@ -26,35 +22,49 @@ pub(super) fn family(image: &str) -> &str {
 
 enum Started {
     Task(String),
-    NoCapacity(String),
+    NoRoom(String),
 }
 
 impl EcsRunner {
-    pub(super) async fn start(&self, launch: &Launch) -> Result<String, RunnerError> {
-        let (object, granted_until) = self.grants.first(launch).await?;
+    /// Starts the attempt's task, or finds the one that was started under the same record.
+    pub(super) async fn start(&self, launch: &Launch, begun: Option<Record>) -> Result<String, RunnerError> {
+        let id = &launch.attempt;
         let providers: &[&str] = match self.config.capacity {
             Capacity::OnDemand => &["FARGATE"],
             Capacity::Spot => &["FARGATE_SPOT"],
             Capacity::SpotOrOnDemand => &["FARGATE_SPOT", "FARGATE"],
         };
-        let mut lack = String::new();
-        for provider in providers {
-            match self.run(launch, &object, provider).await {
-                Ok(Started::Task(arn)) => {
-                    self.note(&launch.attempt, &arn, &object, granted_until).await?;
-                    return Ok(arn);
+        let mut record = match begun {
+            Some(record) => record,
+            None => self.records.begin(id, &grant::name(), providers[0]).await?,
+        };
+        let granted_until = self.grants.first(launch, &record.launch).await?;
+        loop {
+            let reason = match self.run(launch, &record).await? {
+                Started::Task(arn) => {
+                    if self.records.started(id, &arn, granted_until).await? {
+                        return Ok(arn);
+                    }
+                    // Nobody would find it.
+                    self.ask_to_stop(&arn, "Removed by Cloud Code").await?;
+                    self.grants.withdraw(id, &record.launch).await?;
+                    return Err(RunnerError::Failed(format!("{id} was removed while it was started")));
                 }
-                Ok(Started::NoCapacity(reason)) => {
-                    tracing::info!(attempt = %launch.attempt, provider, reason, "no capacity");
-                    lack = reason;
-                }
-                Err(error) => return Err(error),
-            }
+                Started::NoRoom(reason) => reason,
+            };
+            tracing::info!(attempt = %id, provider = record.provider, reason, "no room");
+            let asked = providers.iter().position(|provider| *provider == record.provider);
+            let Some(next) = providers.get(asked.map_or(providers.len(), |asked| asked + 1)) else {
+                // Nobody took the grant, and secrets lie there no longer than they must.
+                self.grants.withdraw(id, &record.launch).await?;
+                self.records.forget(id, &record).await?;
+                return Err(RunnerError::NoRoom(reason));
+            };
+            record = self.records.goes_to(id, &record, next).await?;
         }
-        Err(RunnerError::Failed(format!("AWS has no capacity now: {lack}")))
     }
 
-    async fn run(&self, launch: &Launch, object: &str, provider: &str) -> Result<Started, RunnerError> {
+    async fn run(&self, launch: &Launch, record: &Record) -> Result<Started, RunnerError> {
         let built = |error: aws_sdk_ecs::error::BuildError| RunnerError::Refused(error.to_string());
         let network = AwsVpcConfiguration::builder()
             .set_subnets(Some(self.config.subnets.clone()))
@@ -67,7 +77,7 @@ impl EcsRunner {
             .build()
             .map_err(built)?;
         let strategy = CapacityProviderStrategyItem::builder()
-            .capacity_provider(provider)
+            .capacity_provider(&record.provider)
             .weight(1)
             .build()
             .map_err(built)?;
@@ -77,11 +87,11 @@ impl EcsRunner {
             .cluster(&self.config.cluster)
             .task_definition(family(&launch.image))
             .count(1)
-            .client_token(digest(&["launch", &launch.attempt.name(), provider]))
+            .client_token(digest(&[&record.launch, &record.provider]))
             .started_by(started_by(&launch.attempt))
             .capacity_provider_strategy(strategy)
             .network_configuration(NetworkConfiguration::builder().awsvpc_configuration(network).build())
-            .overrides(self.overrides(launch, object)?)
+            .overrides(self.overrides(launch, &record.launch)?)
             .propagate_tags(PropagateTags::TaskDefinition);
         let id = &launch.attempt;
         let tags = [("run", id.run.to_string()), ("job", id.job.clone()), ("attempt", id.number.to_string())];
@@ -104,7 +114,7 @@ impl EcsRunner {
                 format!("{reason} {detail}").trim().to_owned()
             })
             .collect();
-        Ok(Started::NoCapacity(reasons.join("; ")))
+        Ok(Started::NoRoom(reasons.join("; ")))
     }
 
     async fn refused<R: std::fmt::Debug>(
@@ -114,20 +124,18 @@ impl EcsRunner {
     ) -> Result<Started, RunnerError> {
         let text = why(&error);
         match error.as_service_error() {
-            // The same token with another grant: an earlier call came through, and its answer did not.
+            // The same token with other settings of ours: an earlier call came through, and its answer did not.
             Some(RunTaskError::ConflictException(conflict)) => {
-                if let Some(arn) = conflict.resource_ids().first() {
-                    return Ok(Started::Task(arn.clone()));
-                }
-                let listed =
-                    self.ecs.list_tasks().cluster(&self.config.cluster).started_by(started_by(&launch.attempt));
-                let listed = listed.send().await.map_err(|error| failed(&error))?;
-                match listed.task_arns().first() {
-                    Some(arn) => Ok(Started::Task(arn.clone())),
-                    None => Err(RunnerError::Failed(text)),
-                }
+                let arn = match conflict.resource_ids().first() {
+                    Some(arn) => Some(arn.clone()),
+                    None => self.started_for(&launch.attempt).await?.pop(),
+                };
+                arn.map(Started::Task).ok_or(RunnerError::Failed(text))
             }
-            _ if text.contains("apacity is unavailable") => Ok(Started::NoCapacity(text)),
+            // <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html>
+            _ if text.contains("apacity is unavailable") || text.contains("reached the limit on the number of") => {
+                Ok(Started::NoRoom(text))
+            }
             Some(RunTaskError::ClientException(_))
                 if text.contains("TaskDefinition") || text.to_lowercase().contains("task definition") =>
             {
@@ -167,65 +175,11 @@ impl EcsRunner {
             .build())
     }
 
-    /// Remembers the attempt's task.
-    async fn note(
-        &self,
-        attempt: &AttemptId,
-        arn: &str,
-        object: &str,
-        granted_until: Timestamp,
-    ) -> Result<(), RunnerError> {
-        let now = self.clock.now();
-        let expires = now.saturating_add(REMEMBERED).unwrap_or(Timestamp::MAX);
-        let put = self
-            .db
-            .put_item()
-            .table_name(&self.config.table)
-            .item(keys::PK, s(keys::TASKS))
-            .item(keys::SK, s(attempt.to_string()))
-            .item("arn", s(arn))
-            .item("launch", s(object))
-            .item("created_at", millis(now))
-            .item("granted_until", millis(granted_until))
-            .item(keys::EXPIRES, n(expires.as_second()))
-            .condition_expression("attribute_not_exists(pk)")
-            .send()
-            .await;
-        match put {
-            Ok(_) => Ok(()),
-            // Another launch of the attempt was faster, and noted the same task.
-            Err(error)
-                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(RunnerError::Unreachable(why(&error))),
-        }
-    }
-
-    /// Remembers when the attempt's newest grant ends.
-    pub(super) async fn note_grant(&self, attempt: &AttemptId, until: Timestamp) -> Result<(), RunnerError> {
-        let noted = self
-            .db
-            .update_item()
-            .table_name(&self.config.table)
-            .key(keys::PK, s(keys::TASKS))
-            .key(keys::SK, s(attempt.to_string()))
-            .update_expression("SET granted_until = :until")
-            .condition_expression("attribute_exists(pk)")
-            .expression_attribute_values(":until", millis(until))
-            .send()
-            .await;
-        match noted {
-            Ok(_) => Ok(()),
-            // Removed meanwhile.
-            Err(error)
-                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(RunnerError::Unreachable(why(&error))),
-        }
+    /// The tasks that were started for the attempt and are to run, whether we have noted them or not.
+    pub(super) async fn started_for(&self, attempt: &AttemptId) -> Result<Vec<String>, RunnerError> {
+        let listed = self.ecs.list_tasks().cluster(&self.config.cluster).started_by(started_by(attempt));
+        let listed = listed.desired_status(DesiredStatus::Running);
+        Ok(listed.send().await.map_err(|error| failed(&error))?.task_arns.unwrap_or_default())
     }
 }
 

@@ -249,13 +249,18 @@ impl Records {
     /// Messages whose push was torn off, and whose key nobody could push again.
     pub(super) async fn unsent(&self) -> Result<Vec<Item>, QueueError> {
         let before = self.now().saturating_sub(TORN_OFF).unwrap_or(Timestamp::MIN);
-        let found = self
+        let mut pages = self
             .listed(keys::PUSHING)
             .key_condition_expression("#list = :list AND place < :before")
             .expression_attribute_values(":before", s(keys::instant(before)))
-            .send()
-            .await;
-        Ok(found.map_err(|error| QueueError::Unavailable(why(&error)))?.items.unwrap_or_default())
+            .into_paginator()
+            .send();
+        let mut items = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| QueueError::Unavailable(why(&error)))?;
+            items.extend(page.items.unwrap_or_default());
+        }
+        Ok(items)
     }
 
     /// The latest dead letters, the latest first.

@@ -221,18 +221,103 @@ async fn a_grant_is_renewed_before_it_ends() {
     assert_ne!(http_get(&second.get["grant.json"]).await.1, before);
 }
 
+impl Fargate {
+    /// Forgets that RunTask answered, as a process that died just before it noted that.
+    async fn tear_off(&self, id: &AttemptId) {
+        let table = aws_sdk_dynamodb::Client::new(&self.aws.config);
+        let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+        let update = table.update_item().table_name(&self.aws.name).key(keys::PK, text("tasks"));
+        let update = update.key(keys::SK, text(&id.to_string())).update_expression("REMOVE arn");
+        update.send().await.unwrap();
+    }
+
+    async fn has_room(&self, provider: &str, room: bool) {
+        let lack = json!({ "cluster": self.aws.name, "provider": provider, "lack": !room });
+        self.aws.test("lack", lack).await;
+    }
+
+    async fn grants(&self) -> Vec<String> {
+        let objects = self.aws.objects().await;
+        objects.into_iter().filter(|key| key.starts_with("launch/")).collect()
+    }
+}
+
 #[tokio::test]
 async fn a_launch_that_was_torn_off_finds_its_task() {
+    let Some(world) = fargate(Capacity::SpotOrOnDemand).await else { return };
+    let launch = world.to_launch(1);
+    let id = &launch.attempt;
+    // The other provider has to be asked, and the first one has room again when the launch is repeated.
+    world.has_room("FARGATE_SPOT", false).await;
+    let first = world.runner.launch(&launch).await.unwrap();
+    assert_eq!(world.task(id).await.capacity_provider_name(), Some("FARGATE"));
+    world.has_room("FARGATE_SPOT", true).await;
+    world.tear_off(id).await;
+    assert_eq!(world.runner.status(id).await.unwrap(), ContainerStatus::Missing);
+    assert_eq!(world.runner.launch(&launch).await.unwrap(), first, "and no second task: `arn` looks");
+    world.arn(id).await;
+    assert_eq!(world.runner.status(id).await.unwrap(), ContainerStatus::Running);
+    assert_eq!(world.grants().await.len(), 1);
+}
+
+#[tokio::test]
+async fn one_that_was_torn_off_and_is_not_wanted_any_more_is_stopped() {
     let Some(world) = fargate(Capacity::OnDemand).await else { return };
     let launch = world.to_launch(1);
-    let first = world.runner.launch(&launch).await.unwrap();
-    // The item was not written: the process died before.
-    let table = aws_sdk_dynamodb::Client::new(&world.aws.config);
-    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
-    let delete = table.delete_item().table_name(&world.aws.name).key(keys::PK, text("tasks"));
-    delete.key(keys::SK, text(&launch.attempt.to_string())).send().await.unwrap();
-    assert_eq!(world.runner.launch(&launch).await.unwrap(), first);
-    assert_eq!(world.runner.status(&launch.attempt).await.unwrap(), ContainerStatus::Running);
+    let id = &launch.attempt;
+    let arn = world.runner.launch(&launch).await.unwrap();
+    world.tear_off(id).await;
+    world.clock.advance(SignedDuration::from_mins(2));
+    let listed = world.runner.list().await.unwrap();
+    assert!(listed.len() == 1 && listed[0].running, "{listed:?}");
+    world.runner.remove(id).await.unwrap();
+    let client = aws_sdk_ecs::Client::new(&world.aws.config);
+    let described = client.describe_tasks().cluster(&world.aws.name).tasks(&arn).send().await.unwrap();
+    assert_eq!(described.tasks()[0].last_status(), Some("STOPPED"));
+    assert_eq!(world.grants().await, [""; 0], "secrets lie there no longer than they must");
+    assert!(world.runner.list().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn one_that_is_removed_while_it_starts_is_stopped() {
+    let Some(world) = fargate(Capacity::OnDemand).await else { return };
+    let launch = world.to_launch(1);
+    let id = &launch.attempt;
+    // The removal falls somewhere into the launch, wherever that is.
+    for _ in 0..10 {
+        let (_, gone) = tokio::join!(world.runner.launch(&launch), async {
+            while world.grants().await.is_empty() {}
+            world.runner.remove(id).await
+        });
+        gone.unwrap();
+        // Where the launch came to its end after all.
+        world.runner.remove(id).await.unwrap();
+        let client = aws_sdk_ecs::Client::new(&world.aws.config);
+        let running = aws_sdk_ecs::types::DesiredStatus::Running;
+        let listed = client.list_tasks().cluster(&world.aws.name).desired_status(running);
+        let listed = listed.send().await.unwrap();
+        assert_eq!(listed.task_arns(), [""; 0], "a task runs that nobody knows");
+        assert_eq!(world.grants().await, [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn no_room_is_no_failure() {
+    let Some(world) = fargate(Capacity::SpotOrOnDemand).await else { return };
+    let launch = world.to_launch(1);
+    for provider in ["FARGATE_SPOT", "FARGATE"] {
+        world.has_room(provider, false).await;
+    }
+    for _ in 0..2 {
+        let error = world.runner.launch(&launch).await.unwrap_err();
+        assert!(matches!(&error, RunnerError::NoRoom(why) if why.contains("CAPACITY")), "{error}");
+        assert!(error.may_heal());
+        assert_eq!(world.grants().await, [""; 0], "nobody took it");
+        assert!(world.runner.list().await.unwrap().is_empty(), "it takes no room from others");
+    }
+    world.has_room("FARGATE_SPOT", true).await;
+    world.runner.launch(&launch).await.unwrap();
+    assert_eq!(world.task(&launch.attempt).await.capacity_provider_name(), Some("FARGATE_SPOT"));
 }
 
 #[tokio::test]
