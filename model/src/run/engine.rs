@@ -142,6 +142,7 @@ fn reported(run: &mut Run, job: &str, number: u32, mut report: ReportSummary, no
         return;
     }
     report.heard.retain(|comment| attempt.additions.contains(comment));
+    let heard_more = report.heard.iter().any(|comment| !attempt.heard().contains(comment));
     let conclusion = report.conclusion;
     let (has_changes, mut message) = (report.has_changes, report.message.clone());
     let (outputs, outputs_error) = (report.job_outputs.clone(), report.outputs_error.clone());
@@ -158,6 +159,8 @@ fn reported(run: &mut Run, job: &str, number: u32, mut report: ReportSummary, no
     let Some(conclusion) = conclusion else {
         if first {
             run.note(now, format!("{job}: attempt {number} runs"));
+        }
+        if first || heard_more {
             run.emit(Effect::Tell, now);
         }
         return;

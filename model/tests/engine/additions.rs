@@ -88,6 +88,17 @@ fn words_go_to_whoever_is_at_work_and_are_never_lost() {
 }
 
 #[test]
+fn that_it_was_heard_is_told() {
+    let mut run = new_run(0);
+    play(&mut run, [prepared(1), launched(1), report(1, 1, None, false), also(5, "a")]);
+    for (sequence, told) in [(2, true), (3, false)] {
+        done(&mut run);
+        play(&mut run, [heard(1, sequence, None, &[5])]);
+        assert_eq!(keys(&run).contains(&"tell".to_owned()), told, "report {sequence}");
+    }
+}
+
+#[test]
 fn an_addition_has_bounds() {
     let mut run = new_run(0);
     play(&mut run, [prepared(1), launched(1)]);

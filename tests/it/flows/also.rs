@@ -55,7 +55,7 @@ async fn words_reach_the_agent_at_work() {
     let decision = world.expect_decision("added", "").await;
 
     let run = world.expect_conclusion(number, "success").await;
-    assert_eq!(decision.runs, [run.id.clone()]);
+    assert_eq!(decision.runs, std::slice::from_ref(&run.id));
     assert_eq!((run.jobs.len(), run.jobs[0].attempts.len()), (1, 1));
     assert_eq!((run.additions.len(), run.additions[0].state.as_str()), (1, "heard"));
     let pull = world.expect_pull(number).await;
