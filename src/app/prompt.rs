@@ -24,8 +24,7 @@ const TEMPLATE: &str = "{{ where }}
 
 /// What an agent at work is told when a person adds something. It mostly stands in the conversation that it has had so far; where that can't
 /// be gone on with, this is all that it knows.
-pub(super) const ALSO: &str = "{{ instructions }}
-Go on from what was done so far: it is in the working tree and its commits. Whatever these words do not touch stays as it is.
+pub(super) const ALSO: &str = "{{ instructions }}Go on from what was done so far: it is in the working tree and its commits. Whatever these words do not touch stays as it is.
 
 # What was asked before
 
