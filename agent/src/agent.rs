@@ -38,6 +38,12 @@ pub enum AgentError {
     /// No runtime, or no signal handlers.
     #[error("the agent cannot start: {0}")]
     Runtime(#[source] io::Error),
+    /// The agent can't be process 1 of its container.
+    #[error("process 1 cannot start the agent: {0}")]
+    Init(#[source] io::Error),
+    /// The system does not let it be done.
+    #[error("the environment, which has secrets, cannot be hidden from steps: {0}")]
+    Concealment(#[source] io::Error),
     /// There is no tasking, and nobody to report to.
     #[error("there is nothing to do: {0}")]
     Tasking(String),
@@ -99,7 +105,7 @@ pub(crate) struct Agent {
 ///
 /// # Errors
 /// [`AgentError`] when no completed report could be written; whatever goes wrong in the work itself is told in the report.
-pub async fn run(config: AgentConfig) -> Result<(), AgentError> {
+pub(crate) async fn run(config: AgentConfig) -> Result<(), AgentError> {
     run_with(config, async || {}).await
 }
 
@@ -137,7 +143,6 @@ pub(crate) async fn run_with(config: AgentConfig, refresh: impl AsyncFn()) -> Re
         conversations: Conversations::default(),
     };
     agent.reporter.beat(&agent.journal.masker())?;
-    agent.guard_secrets();
     if let Err(error) = agent.workspace.hide_own_files() {
         agent.journal.say(&format!("##[warning].git/info/exclude: {error}"));
     }
@@ -154,17 +159,6 @@ impl Agent {
     pub(crate) fn report(&self, change: impl FnOnce(&mut Report)) {
         if let Err(error) = self.reporter.update(&self.journal.masker(), change) {
             self.journal.say(&format!("##[warning]{error}"));
-        }
-    }
-
-    /// Keeps children from reading the secrets out of the agent's own environment in `/proc`.
-    fn guard_secrets(&self) {
-        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-        if self.config.secrets.is_empty() {
-            return;
-        }
-        if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
-            self.journal.say(&format!("##[warning]steps may read the agent's environment: {error}"));
         }
     }
 

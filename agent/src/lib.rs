@@ -7,6 +7,7 @@
 //! | module | for |
 //! | --- | --- |
 //! | [`config`](AgentConfig) | what the environment says, read once |
+//! | `init` | being process 1 of a container, and what no step may read |
 //! | `remote/` | where no disk is shared: links, checkout, carrying the files |
 //! | `workspace`, `reporter`, `journal` | the files in `.cloud-code/` |
 //! | `stop`, `process` | signals, time limits, children in process groups |
@@ -26,6 +27,7 @@ mod expressions;
 mod files;
 mod finish;
 mod hash_files;
+mod init;
 mod journal;
 mod lines;
 mod network;
@@ -41,13 +43,14 @@ mod workspace;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-pub use agent::{AgentError, run};
+pub use agent::AgentError;
 pub use config::{AgentConfig, ConfigError};
 
 /// The whole program: reads the environment, builds a runtime of its own, runs, and gives the exit code.
 ///
-/// 0: a completed report was written, whatever its conclusion. 1: none could be; standard error says why. With the argument
-/// `proxy` it is the proxy of a job instead, with `relay` a job's end of it, and runs until it is killed.
+/// 0: a completed report was written, whatever its conclusion. 1: none could be; standard error says why. As process 1 of a container
+/// it starts itself once more, and ends as that one ends. With the argument `proxy` it is the proxy of a job instead, with `relay` a
+/// job's end of it, and runs until it is killed.
 pub fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
     match arguments.next().as_deref() {
@@ -55,8 +58,13 @@ pub fn main() -> ExitCode {
         Some("relay") => return proxy::relay_main(arguments),
         _ => {}
     }
-    match start() {
-        Ok(()) => ExitCode::SUCCESS,
+    let ended = if init::is_due() {
+        init::run().map_err(AgentError::Init)
+    } else {
+        start().map(|()| ExitCode::SUCCESS)
+    };
+    match ended {
+        Ok(code) => code,
         Err(error) => {
             // Nobody is left to tell when standard error is closed too.
             let _ = writeln!(std::io::stderr(), "cloud-code-agent: {error}");
@@ -68,11 +76,15 @@ pub fn main() -> ExitCode {
 fn start() -> Result<(), AgentError> {
     let mut config = AgentConfig::from_env(std::env::vars_os())?;
     let origin = remote::Origin::take(&mut config);
+    // Before there is any other thread or process. Steps could read it all in /proc; without secrets there is nothing to hide.
+    if origin.is_some() || !config.secrets.is_empty() {
+        init::conceal().map_err(AgentError::Concealment)?;
+    }
     // One thread: the agent waits nearly all of its life, and shares the container's memory with the CLI.
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AgentError::Runtime)?;
     match origin {
         Some(origin) => runtime.block_on(remote::run(config, origin)),
-        None => runtime.block_on(run(config)),
+        None => runtime.block_on(agent::run(config)),
     }
 }

@@ -283,6 +283,39 @@ fn a_silent_attempt_is_probed_and_then_stopped() {
 }
 
 #[test]
+fn what_the_runner_is_still_setting_up_is_waited_for() {
+    let mut run = new_run(0);
+    play(&mut run, [prepared(1), launched(1)]);
+    let lease = run.timing.lease_seconds;
+    // Each lease that runs out leads to a probe, which finds it on its way.
+    let mut now = 0;
+    while now < 15 * 60 {
+        now += lease + 5;
+        step(&mut run, Input::Tick, at(now));
+        assert!(keys(&run).contains(&"probe/implement/1".to_owned()), "after {now} s");
+        step(&mut run, observed(1, Observation::Starting), at(now + 1));
+        let attempt = &run.jobs[0].attempts[0];
+        assert_eq!(attempt.probed, now > 15 * 60, "after {now} s");
+        let probe =
+            run.outbox.iter().find(|outgoing| outgoing.effect.key() == "probe/implement/1").unwrap().id;
+        step(&mut run, Input::EffectDone { id: probe }, at(now + 1));
+    }
+    assert_eq!(run.jobs[0].attempts[0].stopping, Some(StopReason::NotStarted));
+    assert!(keys(&run).contains(&STOP.to_owned()));
+    step(&mut run, observed(1, Observation::Starting), at(now + 2));
+    step(&mut run, observed(1, exited(137, false)), at(now + 3));
+    assert_eq!(run.conclusion, Some(Conclusion::Failure));
+    assert!(run.reason.as_deref().unwrap().starts_with("the task did not start within 15 minutes"));
+
+    // What has been heard of is past its start, whatever the runner says.
+    let mut run = new_run(0);
+    play(&mut run, [prepared(1), launched(1), report(1, 1, None, false)]);
+    step(&mut run, Input::Tick, at(lease + 10));
+    step(&mut run, observed(1, Observation::Starting), at(lease + 11));
+    assert!(run.jobs[0].attempts[0].probed);
+}
+
+#[test]
 fn time_limits() {
     let mut run = new_run(0);
     let queue = run.timing.queue_seconds;
@@ -346,6 +379,7 @@ fn any_input() -> impl Strategy<Value = Input> {
         Some(Conclusion::Cancelled),
     ]);
     let observation = prop::sample::select(vec![
+        Observation::Starting,
         Observation::Running,
         Observation::Missing,
         exited(0, false),

@@ -152,7 +152,10 @@ async fn execute(app: &App, run: &Run, outgoing: &Outgoing) -> Result<Option<Inp
 
 async fn stop(app: &App, id: &AttemptId, reason: StopReason) -> Result<Option<Input>, AppError> {
     // The agent needs a moment to pass the signal on and to save its work; one that is lost has had its time.
-    let patience = if reason == StopReason::Lost { Duration::from_secs(5) } else { Duration::from_secs(30) };
+    let patience = match reason {
+        StopReason::Lost | StopReason::NotStarted => Duration::from_secs(5),
+        StopReason::Cancelled | StopReason::TimedOut => app.runner.stop_patience(),
+    };
     app.runner.stop(id, patience).await?;
     watch::look(app, id).await?;
     Ok(None)

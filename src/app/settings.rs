@@ -1,11 +1,14 @@
 //! What the operator chose, as the use cases need it.
 
-use crate::ports::Limits;
+use crate::ports::{Limits, Runner};
 use cloud_code_model::network::{AllowList, Mode};
 use cloud_code_model::policy::ChangePolicy;
 use cloud_code_model::run::Timing;
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// What a stop may take beyond the runner's patience: its last signals, and the news of the end.
+const STOP_MARGIN_SECONDS: i64 = 30;
 
 /// Choices that govern runs.
 #[derive(Clone)]
@@ -48,6 +51,14 @@ pub struct Settings {
     pub watch_interval: Duration,
     /// Label run states on the issue.
     pub state_labels: bool,
+}
+
+impl Settings {
+    /// The durations of a run whose attempts are on this runner: nothing of an attempt is put away while its runner may still be ending it.
+    pub fn timing_on(&self, runner: &dyn Runner) -> Timing {
+        let patience = i64::try_from(runner.stop_patience().as_secs()).unwrap_or(i64::MAX);
+        Timing { stop_seconds: patience.saturating_add(STOP_MARGIN_SECONDS), ..self.timing }
+    }
 }
 
 /// The environment of agents by its names only: among the values are secrets.

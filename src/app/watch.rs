@@ -78,13 +78,20 @@ async fn observe(app: &App, run: &Run, id: &AttemptId, seen: &mut Seen) -> Resul
         }
     }
     let observation = match status {
+        ContainerStatus::Starting => Observation::Starting,
         ContainerStatus::Running => Observation::Running,
         ContainerStatus::Exited { code, out_of_memory, detail } => {
             Observation::Exited { code, out_of_memory, detail }
         }
         ContainerStatus::Missing => Observation::Missing,
     };
-    if observation != Observation::Running {
+    // That it is on its way is worth a write only where the lease has run out.
+    let news = match observation {
+        Observation::Starting => run.attempt(id).is_some_and(|attempt| attempt.probed),
+        Observation::Running => false,
+        Observation::Exited { .. } | Observation::Missing => true,
+    };
+    if news {
         inputs.push(Input::Observed { job: id.job.clone(), attempt: id.number, observation });
     }
     told(app, id, &inputs).await

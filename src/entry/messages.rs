@@ -2,7 +2,7 @@
 
 use crate::app::effects::{self, Advanced};
 use crate::app::{App, AppError, intake};
-use crate::ports::{Delivery, ForgeError, Lane, Leased};
+use crate::ports::{Delivery, ForgeError, Lane, Leased, QueueError};
 use cloud_code_model::ids::{AttemptId, RunId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -24,6 +24,8 @@ const MAX_WAIT: Duration = Duration::from_secs(2 * 3600);
 /// What is to be said to the queue about a message.
 pub(super) enum Outcome {
     Done,
+    /// It waits for room, which is no failure.
+    Aside,
     Later(Duration, String),
     Never(String),
 }
@@ -98,15 +100,10 @@ pub(super) fn failed(message: &Leased, error: &AppError) -> Outcome {
 }
 
 /// What is to become of an attempt that could not be launched.
-pub(super) async fn not_launched(
-    app: &App,
-    message: &Leased,
-    attempt: &AttemptId,
-    error: &AppError,
-) -> Outcome {
+pub(super) fn not_launched(message: &Leased, attempt: &AttemptId, error: &AppError) -> Outcome {
     if error.waits_for_room() {
         tracing::info!(%attempt, %error, "waits for room");
-        return wait_for_room(app, message, attempt).await;
+        return Outcome::Aside;
     }
     tracing::warn!(%attempt, %error, "could not launch");
     failed(message, error)
@@ -114,13 +111,12 @@ pub(super) async fn not_launched(
 
 /// Puts an attempt to the end of the line, under another key: waiting is no failure, and must not count as one. It ends with the
 /// attempt's time in the queue, which is the run's.
-pub(super) async fn wait_for_room(app: &App, message: &Leased, attempt: &AttemptId) -> Outcome {
+async fn line_up_again(app: &App, message: &Leased) -> Result<(), QueueError> {
     let minute = app.clock.now().as_second() / 60;
-    let key = format!("{attempt}@{minute}");
-    match app.queue.push(Lane::Launches, &key, message.body.clone(), ROOM).await {
-        Ok(_) => Outcome::Done,
-        Err(error) => failed(message, &error.into()),
-    }
+    let name = message.key.split('@').next().unwrap_or_default();
+    let key = format!("{name}@{minute}");
+    app.queue.push(message.lane, &key, message.body.clone(), ROOM).await?;
+    app.queue.ack(&message.receipt).await
 }
 
 /// Says it to the queue, and says whether the queue heard it.
@@ -129,6 +125,7 @@ pub(super) async fn answer(app: &App, message: &Leased, outcome: &Outcome) -> bo
     let (lane, key) = (message.lane.as_str(), message.key.as_str());
     let answered = match outcome {
         Outcome::Done => queue.ack(&message.receipt).await,
+        Outcome::Aside => line_up_again(app, message).await,
         Outcome::Later(delay, reason) => {
             tracing::debug!(lane, key, reason, receives = message.receives, "put back");
             queue.nack(&message.receipt, *delay, reason).await
@@ -174,7 +171,7 @@ pub(super) async fn keep_leased<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ports::{QueueError, Receipt};
+    use crate::ports::Receipt;
     use jiff::SignedDuration;
 
     #[test]

@@ -186,7 +186,7 @@ async fn launching_one(shared: Arc<Shared>, message: Leased) {
             shared.free_slot();
         }
         Err(error) => {
-            let outcome = messages::not_launched(&shared.app, &message, &attempt, &error).await;
+            let outcome = messages::not_launched(&message, &attempt, &error);
             answer(&shared.app, &message, &outcome).await;
             shared.free_slot();
         }

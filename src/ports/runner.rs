@@ -77,6 +77,8 @@ pub struct Launch {
 /// How a container stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ContainerStatus {
+    /// It has its place, and is still being set up there. Runners that start what they have placed at once never say so.
+    Starting,
     /// It runs, or is about to.
     Running,
     /// It has ended.
@@ -90,6 +92,13 @@ pub enum ContainerStatus {
     },
     /// The runner does not know it.
     Missing,
+}
+
+impl ContainerStatus {
+    /// Whether it runs, or is on its way there.
+    pub fn is_live(&self) -> bool {
+        matches!(self, Self::Starting | Self::Running)
+    }
 }
 
 /// A container of ours that the runner knows.
@@ -152,8 +161,14 @@ pub trait Runner: Send + Sync {
     /// How it stands.
     async fn status(&self, attempt: &AttemptId) -> Result<ContainerStatus, RunnerError>;
 
-    /// Ends it: SIGINT, after `patience` SIGTERM, a little later SIGKILL. Returns when it has ended; one that has ended
-    /// or is missing is a success.
+    /// How long an orderly stop may take, from the first signal to the last: the agent saves its work in it. It is the `patience` of a stop
+    /// that is not in a hurry.
+    fn stop_patience(&self) -> Duration {
+        Duration::from_secs(30)
+    }
+
+    /// Ends it: SIGINT, after `patience` SIGTERM, a little later SIGKILL. Returns when it has ended, or, where the runner tells us of
+    /// ends by itself, when it has been asked to see to it; one that has ended or is missing is a success.
     async fn stop(&self, attempt: &AttemptId, patience: Duration) -> Result<(), RunnerError>;
 
     /// The last `max_bytes` of what it printed, both streams; empty when it is missing.

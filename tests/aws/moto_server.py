@@ -11,6 +11,7 @@ Beyond moto:
                           "after" they are done, and only their answer is lost
   - POST /_test/lack      {"cluster": C, "provider": P, "lack": bool}   this capacity provider has no room for the cluster's tasks
   - POST /_test/task      {"task": ARN, "exit_code": N, "reason": R, "stopped_reason": R, "stop_code": C}   a task ends
+  - POST /_test/task      {"task": ARN, "status": S}   a task comes to this, and stays there, also when it is stopped
   - POST /_test/keys      {"access_key": K, "policy": {…} | null, "expired": bool}
   - POST /_test/deploy    {"template": PATH, "stack": NAME, "parameters": {…}}   what `sam deploy` makes: {"functions": {NAME:
                           {"environment", "role"}}, "policies": {ROLE: [STATEMENT]}, "roles": {NAME: ROLE}, "outputs": {…}}
@@ -38,6 +39,7 @@ from moto.ecs.models import EC2ContainerServiceBackend, ecs_backends
 from moto.moto_api._internal import moto_random  # noqa: F401  (loads the API's models)
 from moto.moto_api import state_manager
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.secretsmanager.models import secretsmanager_backends
 from moto.sqs import models as sqs_models
 from translate import translate
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -92,13 +94,16 @@ class Aws:
         if call["action"] == "RunTask":
             with self.lock:
                 return self.run_task(environ, start_response, json.loads(body))
+        if call["action"] == "CreateSecret" and self.has_grace(json.loads(body)["Name"]):
+            why = "a secret with this name is already scheduled for deletion"
+            return self.refuse(start_response, call, 400, "InvalidRequestException", why)
         if call["action"] == "AssumeRole":
             return self.assume_role(environ, start_response, body)
         if call["action"] == "StopTask":
             status, headers, content = self.ask(environ)
             if status.startswith("200"):
                 # The agent ends at the first signal.
-                self.end_task({"task": json.loads(body)["task"], "exit_code": 130})
+                self.end_task({"task": json.loads(body)["task"], "exit_code": 130, "stopped": True})
             start_response(status, headers)
             return [content]
         return self.inner(environ, start_response)
@@ -175,6 +180,12 @@ class Aws:
         content = b"".join(self.inner(environ, started))
         return seen["status"], seen["headers"], content
 
+    @staticmethod
+    def has_grace(name):
+        """Whether a secret was deleted and may still be restored: AWS has another error for that than moto."""
+        secret = secretsmanager_backends[ACCOUNT]["eu-west-1"].secrets.get(name)
+        return secret is not None and secret.is_deleted()
+
     def run_task(self, environ, start_response, request):
         token = request.get("clientToken")
         known = self.tokens.get(token)
@@ -210,6 +221,12 @@ class Aws:
             for tasks in backends.tasks.values():
                 for arn, task in tasks.items():
                     if arn != how["task"]:
+                        continue
+                    if "status" in how:
+                        task.last_status, task.held = how["status"], True
+                        continue
+                    if how.get("stopped") and getattr(task, "held", False):
+                        task.last_status = "STOPPING"
                         continue
                     task.last_status = task.desired_status = "STOPPED"
                     task.stopped_reason = how.get("stopped_reason") or task.stopped_reason or "Essential container in task exited"

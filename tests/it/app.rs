@@ -9,7 +9,7 @@ use cloud_code::adapters::memory::{
 };
 use cloud_code::adapters::vps::folder::FolderForge;
 use cloud_code::app::launch::{Launched, launch};
-use cloud_code::app::{App, Settings, cancel, intake, sweep};
+use cloud_code::app::{App, Settings, cancel, effects, intake, sweep};
 use cloud_code::ports::{
     Change, Checkout, Clock, Decision, Delivery, Issue, Page, PreparedWorkspace, Remote, RunFilter,
     RunSummary, Saved, Schedules, SecretText, Store, StoreError, Stored, WorkspaceError, Workspaces,
@@ -293,4 +293,32 @@ async fn a_cancel_that_is_handled_again_spares_what_was_asked_for_since() {
     intake::handle(&world.app, &command).await.unwrap();
     assert_eq!(world.stored(&before).await.conclusion, Some(Conclusion::Cancelled));
     assert_eq!(world.stored(&since).await.cancel, None);
+}
+
+#[tokio::test]
+async fn a_container_that_is_being_set_up_keeps_its_lease_and_not_for_ever() {
+    let world = World::new();
+    let run = world.run("d").await;
+    let attempt = run.attempt_id("implement", 1);
+    world.runner.set_slow(true);
+    assert_eq!(launch(&world.app, &attempt, 1).await.unwrap(), Launched::Watch);
+    // As a sweeper does it each minute. A lease is 90 s.
+    let minute = async || {
+        world.clock.advance(SignedDuration::from_mins(1));
+        sweep::wake_due(&world.app).await.unwrap();
+        effects::advance(&world.app, &run.id).await.unwrap();
+    };
+    for n in 0..14 {
+        minute().await;
+        let run = world.stored(&run).await;
+        assert_eq!(run.jobs[0].attempts[0].stopping, None, "after {n} min");
+    }
+    assert_eq!(world.runner.running(), std::slice::from_ref(&attempt));
+    for _ in 0..4 {
+        minute().await;
+    }
+    assert_eq!(world.runner.stopped(), [attempt]);
+    let run = world.stored(&run).await;
+    assert_eq!(run.conclusion, Some(Conclusion::Failure));
+    assert!(run.reason.as_deref().unwrap_or_default().contains("within 15 minutes"), "{:?}", run.reason);
 }

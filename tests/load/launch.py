@@ -15,7 +15,7 @@ import time
 import lib
 
 IMAGE, ROUNDS = os.environ.get("IMAGE", "cloud-code-agent-script"), int(os.environ.get("ROUNDS", 7))
-LIMITS = ("--read-only --init --cap-drop ALL --security-opt no-new-privileges --memory 4g --memory-swap 4g --cpus 2 --pids-limit 1024 "
+LIMITS = ("--read-only --cap-drop ALL --security-opt no-new-privileges --memory 4g --memory-swap 4g --cpus 2 --pids-limit 1024 "
           "--user 1000:1000 --ulimit nofile=4096 --ulimit core=0 --tmpfs /tmp:rw,exec,nosuid,nodev,mode=1777 "
           "--tmpfs /home/agent:rw,exec,nosuid,nodev,mode=0700,uid=1000,gid=1000 --log-opt max-size=16m --log-opt max-file=2").split()
 

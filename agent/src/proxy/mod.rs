@@ -31,6 +31,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::init;
 use cloud_code_model::network::{AllowList, HostPattern, PatternError};
 use serve::Limits;
 use tokio::net::UnixListener;
@@ -57,6 +58,8 @@ pub(crate) enum ProxyError {
     Listen { at: String, source: io::Error },
     #[error("no runtime: {0}")]
     Runtime(#[source] io::Error),
+    #[error("the environment cannot be hidden from the job: {0}")]
+    Concealment(#[source] io::Error),
 }
 
 /// How it was started.
@@ -104,7 +107,7 @@ fn listen(socket: &Path) -> io::Result<UnixListener> {
 
 /// The subcommand `proxy`: runs until it is killed.
 pub(crate) fn main(arguments: impl IntoIterator<Item = String>) -> ExitCode {
-    fail("proxy", start(arguments))
+    fail("proxy", init::conceal().map_err(ProxyError::Concealment).and_then(|()| start(arguments)))
 }
 
 /// The subcommand `relay`, for a job's container whose entry point is something else than the agent: listens at the proxy's usual
@@ -112,6 +115,8 @@ pub(crate) fn main(arguments: impl IntoIterator<Item = String>) -> ExitCode {
 pub(crate) fn relay_main(arguments: impl IntoIterator<Item = String>) -> ExitCode {
     let socket = arguments.into_iter().next().unwrap_or_default();
     let run = || {
+        // It has the job's whole environment, and steps run beside it.
+        init::conceal().map_err(ProxyError::Concealment)?;
         runtime()?.block_on(async {
             let listener = relay::listen().await?;
             let relay = relay::Relay::new(socket.into());

@@ -3,6 +3,8 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use tokio::sync::OwnedMutexGuard;
+
 const TIMEOUT: Duration = Duration::from_secs(300);
 /// Nothing that is read here is larger: a tasking holds an event, which has 25 MB at most.
 const MAX_BODY: u64 = 32 * 1024 * 1024;
@@ -86,8 +88,10 @@ pub(super) async fn delete(url: String, headers: Headers) -> Result<(), HttpErro
     .await
 }
 
-pub(super) async fn put(url: String, body: Vec<u8>) -> Result<(), HttpError> {
+/// Keeps its turn until the request is over, also when nobody waits for that any more: an older report must not come after the last one.
+pub(super) async fn put(url: String, body: Vec<u8>, turn: OwnedMutexGuard<()>) -> Result<(), HttpError> {
     blocking(move || {
+        let _turn = turn;
         let response = client().put(&url).send(&body[..]).map_err(|error| unavailable(&error))?;
         answered(response.status().as_u16())
     })

@@ -1,13 +1,14 @@
 //! An attempt that shares no disk with the orchestrator: everything goes through the links of a *grant*.
 //!
 //! At the start the agent fetches its grant by the one name that it was started with, with the task role's credentials, which
-//! can do nothing else; removes it there; checks the repository out; and puts `tasking.yaml` where it looks for it.
+//! can do nothing else; removes it there; fetches `tasking.yaml`; checks the repository out, and says meanwhile that it is there.
 //! Then it works as it does anywhere, while [`sync`] carries its files to their links and looks for a newer grant before the
 //! links end. At the end the bundle, the conversations, the log and the transcript go before the closing report, so that who sees the report finds
 //! them.
 //!
 //! Nothing of this reaches a step: grant, token and role stay in this process's memory, which is closed to its children.
 
+mod arrival;
 mod checkout;
 mod http;
 mod role;
@@ -17,8 +18,7 @@ mod sync;
 use std::path::Path;
 
 use cloud_code_model::mask::Masker;
-use cloud_code_model::task::{Conclusion, EARLIER_SESSION_FILE, FOLDER, Grant, TASKING_FILE};
-use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use cloud_code_model::task::{Conclusion, EARLIER_SESSION_FILE, FOLDER, Grant, TASKING_FILE, Tasking};
 
 use crate::agent::{self, AgentError};
 use crate::config::AgentConfig;
@@ -65,16 +65,12 @@ impl Origin {
 /// # Errors
 /// [`AgentError`] when no completed report could be left there.
 pub(crate) async fn run(mut config: AgentConfig, origin: Origin) -> Result<(), AgentError> {
-    // Children could read the grant's address, and the role's, out of this process's environment in /proc.
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|error| {
-        AgentError::Remote(format!("the environment can't be hidden from steps: {error}"))
-    })?;
     let grant = first_grant(&origin).await?;
     config.secrets.extend(grant.secrets.clone());
     let workspace = Workspace::new(config.workspace.clone());
     let sync = Sync::new(&grant, workspace.clone());
     let masker = Masker::new(config.secrets.values().cloned());
-    if let Err(message) = prepare(&config, &grant, &sync).await {
+    if let Err(message) = arrive(&config, &grant, &sync, &workspace).await {
         refuse(&workspace, &sync, &masker, message)?;
         return sync.finish().await.map_err(AgentError::Remote);
     }
@@ -105,15 +101,33 @@ async fn first_grant(origin: &Origin) -> Result<Grant, AgentError> {
     Ok(grant)
 }
 
-/// Makes the workspace; the error is for people.
-async fn prepare(config: &AgentConfig, grant: &Grant, sync: &Sync) -> Result<(), String> {
+/// Fetches the tasking and makes the workspace; the error is for people.
+async fn arrive(
+    config: &AgentConfig,
+    grant: &Grant,
+    sync: &Sync,
+    workspace: &Workspace,
+) -> Result<(), String> {
+    let bytes = sync.tasking().await.map_err(|error| format!("The task could not be fetched: {error}"))?;
+    let work = prepare(config, grant, sync, &bytes);
+    match Tasking::parse(&bytes) {
+        Ok(tasking) => {
+            // Four heartbeats, 20 s as a rule: each is an event that is paid for.
+            arrival::told_meanwhile(sync, workspace, &tasking, config.heartbeat.saturating_mul(4), work).await
+        }
+        // The agent tells what is wrong with it.
+        Err(_) => work.await,
+    }
+}
+
+/// Makes the workspace.
+async fn prepare(config: &AgentConfig, grant: &Grant, sync: &Sync, tasking: &[u8]) -> Result<(), String> {
     if let Some(checkout) = grant.checkout.clone() {
         let root = config.workspace.clone();
         let made = tokio::task::spawn_blocking(move || checkout::make(&checkout, &root)).await;
         made.map_err(|error| error.to_string())?
             .map_err(|error| format!("The repository could not be checked out: {error}"))?;
     }
-    let tasking = sync.tasking().await.map_err(|error| format!("The task could not be fetched: {error}"))?;
     let earlier = sync.earlier_session().await;
     let folder = config.workspace.join(FOLDER);
     let write = |path: &Path| {
@@ -121,7 +135,7 @@ async fn prepare(config: &AgentConfig, grant: &Grant, sync: &Sync) -> Result<(),
         if let Some(earlier) = &earlier {
             std::fs::write(path.join(EARLIER_SESSION_FILE), earlier)?;
         }
-        std::fs::write(path.join(TASKING_FILE), &tasking)
+        std::fs::write(path.join(TASKING_FILE), tasking)
     };
     write(&folder).map_err(|error| format!("{}: {error}", folder.display()))
 }

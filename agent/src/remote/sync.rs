@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use cloud_code_model::task::{
@@ -12,6 +13,7 @@ use cloud_code_model::task::{
     TASKING_FILE, TRANSCRIPT_FILE, Tasking,
 };
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::http::{self, HttpError};
@@ -50,13 +52,14 @@ pub(super) struct Sync {
     workspace: Workspace,
     grant: RefCell<Grant>,
     carried: RefCell<Carried>,
+    turn: Arc<Mutex<()>>,
 }
 
 impl Sync {
     pub(super) fn new(grant: &Grant, workspace: Workspace) -> Sync {
         // Secrets and token are where they are needed by now.
         let links = Grant { secrets: Default::default(), checkout: None, ..grant.clone() };
-        Sync { workspace, grant: RefCell::new(links), carried: RefCell::default() }
+        Sync { workspace, grant: RefCell::new(links), carried: RefCell::default(), turn: Arc::default() }
     }
 
     /// Fetches the tasking.
@@ -123,8 +126,8 @@ impl Sync {
     async fn carry_report(&self) {
         let Ok(Some(bytes)) = self.read(REPORTING_FILE) else { return };
         let Ok(report) = Report::parse(&bytes, MAX_REPORT) else { return };
-        // The closing one goes when all else has gone.
-        if report.status == Status::Completed {
+        // What was there before the agent began has been told; its closing one goes when all else has gone.
+        if report.status != Status::InProgress {
             return;
         }
         let due = {
@@ -175,7 +178,7 @@ impl Sync {
         }
     }
 
-    async fn look_for_grant(&self) {
+    pub(super) async fn look_for_grant(&self) {
         let left = self.grant.borrow().expires_at.duration_since(Timestamp::now());
         let asked = self.carried.borrow().asked_grant;
         if left > LEFT || asked.is_some_and(|at| at.elapsed() < ASK_GRANT) {
@@ -196,10 +199,10 @@ impl Sync {
         }
     }
 
-    async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), HttpError> {
+    pub(super) async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), HttpError> {
         let link = self.link(|grant| grant.put.get(name).cloned());
         match link {
-            Some(link) => http::put(link, bytes).await,
+            Some(link) => http::put(link, bytes, Arc::clone(&self.turn).lock_owned().await).await,
             None => Err(HttpError::Status(404)),
         }
     }

@@ -1,6 +1,7 @@
 //! A workspace as the orchestrator prepares it, and a look at what the agent left there.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -102,6 +103,13 @@ impl Lab {
 
     /// Runs a tasking with these steps to its end, in a container of this image as the server would start it.
     pub(crate) fn run_in(&self, image: &str, steps: &str, more: &str) -> Left {
+        let output = self.output_in(image, steps, more);
+        assert!(output.status.success(), "{output:?}");
+        Left { report: self.report(), log: self.log(), output }
+    }
+
+    /// The same, whatever the end.
+    pub(crate) fn output_in(&self, image: &str, steps: &str, more: &str) -> Output {
         self.write_tasking(&self.tasking(steps, more));
         let container = Container::new(image);
         self.give(container.user);
@@ -110,9 +118,7 @@ impl Lab {
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .output();
         self.give((rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()));
-        let output = left.unwrap();
-        assert!(output.status.success(), "{output:?}");
-        Left { report: self.report(), log: self.log(), output }
+        left.unwrap()
     }
 
     /// Gives the workspace to a user, where this one may.
@@ -180,6 +186,20 @@ impl Lab {
     }
 }
 
+/// A CLI's image; None, said aloud, where there is no Docker to test with. CI may not skip.
+pub(crate) fn image(cli: &str) -> Option<String> {
+    if std::env::var("CLOUD_CODE_TEST_DOCKER").as_deref() != Ok("1") {
+        assert!(
+            std::env::var("CI").as_deref() != Ok("true"),
+            "CI has to test in containers: set CLOUD_CODE_TEST_DOCKER=1"
+        );
+        let _ = writeln!(std::io::stderr(), "skipped: needs Docker; set CLOUD_CODE_TEST_DOCKER=1");
+        return None;
+    }
+    let prefix = std::env::var("CLOUD_CODE_TEST_IMAGES").unwrap_or("cloud-code-agent-".to_owned());
+    Some(format!("{prefix}{cli}:latest"))
+}
+
 /// A container to be; it is gone when this is dropped, also when a test failed meanwhile.
 struct Container {
     name: String,
@@ -201,7 +221,7 @@ impl Container {
     fn arguments(&self, root: &Path, env: &[(String, String)]) -> Vec<String> {
         let (user, group) = self.user;
         let mut arguments: Vec<String> =
-            ["run", "--rm", "--init", "--read-only", "--cap-drop", "ALL"].map(str::to_owned).into();
+            ["run", "--rm", "--read-only", "--cap-drop", "ALL"].map(str::to_owned).into();
         let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
         option("--name", self.name.clone());
         option("--security-opt", "no-new-privileges".to_owned());

@@ -2,14 +2,14 @@
 //! (scripts/build-agents.sh) and sets `CLOUD_CODE_TEST_DOCKER=1`; the programs' versions are pinned in docker/agents/versions.env.
 //! `CLOUD_CODE_TEST_IMAGES` is another beginning of the images' names than `cloud-code-agent-`.
 
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use cloud_code_forge::llm::{LlmServer, Script, Turn};
 use cloud_code_model::task::{Conclusion, EARLIER_SESSION_FILE, PricedBy, SESSION_FILE};
 
-use crate::harness::{Lab, Left};
+use crate::harness::{Lab, Left, image};
 
 /// A real program, and how it is led to the scripted LLM.
 struct Real {
@@ -86,16 +86,7 @@ const AIDER: Real = Real {
 impl Real {
     /// The image; None, said aloud, where there is no Docker to test with. CI may not skip.
     fn image(&self) -> Option<String> {
-        if std::env::var("CLOUD_CODE_TEST_DOCKER").as_deref() != Ok("1") {
-            assert!(
-                std::env::var("CI").as_deref() != Ok("true"),
-                "CI has to run the real programs: set CLOUD_CODE_TEST_DOCKER=1"
-            );
-            let _ = writeln!(std::io::stderr(), "skipped: needs Docker; set CLOUD_CODE_TEST_DOCKER=1");
-            return None;
-        }
-        let prefix = std::env::var("CLOUD_CODE_TEST_IMAGES").unwrap_or("cloud-code-agent-".to_owned());
-        Some(format!("{prefix}{}:latest", self.cli))
+        image(self.cli)
     }
 
     fn step(&self, id: &str, more: &str) -> String {

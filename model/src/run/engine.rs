@@ -66,6 +66,9 @@ pub fn step(run: &mut Run, input: Input, now: Timestamp) {
     }
 }
 
+/// How long a runner may take to bring a container to run, from the launch: machines are found and images fetched in it.
+const MAX_START: SignedDuration = SignedDuration::from_mins(15);
+
 /// A run lives 35 days at most, as in Actions; a workflow that asks for more gets that.
 const MAX_JOB_SECONDS: f64 = 35.0 * 24.0 * 3600.0;
 
@@ -221,16 +224,40 @@ fn report_refused(run: &mut Run, job: &str, number: u32, reason: String, now: Ti
     }
 }
 
+/// Nothing can be heard of what does not run yet: its lease is renewed, for so long.
+fn starting(run: &mut Run, job: &str, number: u32, now: Timestamp) {
+    let Some(attempt) = current(run, job, number).filter(|attempt| attempt.state == AttemptState::Starting)
+    else {
+        return;
+    };
+    if attempt.launched_at.is_some_and(|launched| now.duration_since(launched) < MAX_START) {
+        alive(run, job, number, now);
+    } else {
+        run.note(now, format!("{job}: attempt {number} does not start, stopping it"));
+        stop(run, job, number, StopReason::NotStarted, now);
+    }
+}
+
 fn observed(run: &mut Run, job: &str, number: u32, observation: Observation, now: Timestamp) {
+    if observation == Observation::Starting {
+        return starting(run, job, number, now);
+    }
     let Some(attempt) = current(run, job, number).filter(|attempt| attempt.state.is_live()) else { return };
     let stopping = attempt.stopping;
     let (conclusion, reason) = match (observation, stopping) {
         // Alive by the runner's word though silent: the probe has given it one more lease, and no look renews it.
-        (Observation::Running, _) => return,
+        (Observation::Starting | Observation::Running, _) => return,
         (_, Some(StopReason::Cancelled)) => (Conclusion::Cancelled, None),
         (_, Some(StopReason::TimedOut)) => (Conclusion::TimedOut, Some("the job's time was up".to_owned())),
         (_, Some(StopReason::Lost)) => {
             (Conclusion::Failure, Some("nothing was heard of the agent any more; it was stopped".to_owned()))
+        }
+        (_, Some(StopReason::NotStarted)) => {
+            let minutes = MAX_START.as_mins();
+            let reason = format!(
+                "the task did not start within {minutes} minutes: its runner found no room for it, or its image took too long to come"
+            );
+            (Conclusion::Failure, Some(reason))
         }
         (Observation::Missing, None) => {
             (Conclusion::Failure, Some("the runner lost the container before it had reported".to_owned()))
@@ -246,7 +273,10 @@ fn observed(run: &mut Run, job: &str, number: u32, observation: Observation, now
             (Conclusion::Failure, Some(format!("the container ended {code} before it had reported{detail}")))
         }
     };
-    let lost = stopping.is_none() && conclusion == Conclusion::Failure || stopping == Some(StopReason::Lost);
+    let lost = match stopping {
+        None => conclusion == Conclusion::Failure,
+        Some(reason) => matches!(reason, StopReason::Lost | StopReason::NotStarted),
+    };
     if lost && retry(run, job, number, reason.as_deref().unwrap_or_default(), now) {
         return;
     }

@@ -9,6 +9,8 @@ use jiff::SignedDuration;
 /// What a probe, or the watch over a container, has seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Observation {
+    /// The runner has a place for it and is still setting it up: nothing of it runs, so that nothing can be heard of it.
+    Starting,
     /// The container runs.
     Running,
     /// The container has ended; what it left behind has been read before this is said.

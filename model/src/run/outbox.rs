@@ -14,6 +14,8 @@ pub enum StopReason {
     TimedOut,
     /// Its lease ran out: nothing was heard of it.
     Lost,
+    /// Its runner had not brought its container to run in time.
+    NotStarted,
 }
 
 /// Something to do outside. Each is idempotent, by a name that follows from run, job and attempt.

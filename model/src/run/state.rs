@@ -135,7 +135,7 @@ pub struct Timing {
     pub grace_seconds: i64,
     /// How long an attempt may wait for a runner, in seconds (GitHub: 24 hours).
     pub queue_seconds: i64,
-    /// How long a stop may take, in seconds.
+    /// How long a stop may take, in seconds: what the runner gives the agent to end in order, and some for the news of it to come.
     pub stop_seconds: i64,
 }
 

@@ -14,7 +14,7 @@
 //!
 //! | index | partition | order | has |
 //! | --- | --- | --- | --- |
-//! | `list` | `list`: `runs`, `decisions`, `dead#LANE`, `pushing` | `place` | what lists show |
+//! | `list` | `list`: `runs`, `decisions`, `dead#LANE`, `parked#LANE`, `pushing` | `place` | what lists show |
 //! | `repository` | `repository` | `place` | summaries of runs |
 //! | `status` | `status` | `place` | summaries of runs |
 //! | `repository-status` | `repository_status` | `place` | summaries of runs |
@@ -133,6 +133,11 @@ pub(super) fn message(lane: Lane, key: &str) -> String {
 
 pub(super) fn dead(lane: Lane) -> String {
     format!("dead#{}", lane.as_str())
+}
+
+/// The partition of messages that were put aside in the index `list`.
+pub(super) fn parked(lane: Lane) -> String {
+    format!("parked#{}", lane.as_str())
 }
 
 /// Below here lie an attempt's files.

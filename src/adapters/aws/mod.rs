@@ -10,6 +10,7 @@
 //! lane is a queue of its own (`NAME-deliveries`, `NAME-runs`, `NAME-launches`) beside one for dead letters (`NAME-dead`), so that
 //! QUEUE_URL is one address. A delay beyond SQS's 900 s, and a visibility beyond its 12 h, stand in the item (`until`): a message
 //! that shows too early is hidden again. A body that is over 200 KB on the wire lies in the bucket, with a pointer in the message.
+//! An attempt without room is put aside: its item waits in line ([`sqs::SqsQueue::park`]), and is sent again when a task has ended.
 //!
 //! **Store: one table.** A run is one item that holds the packed run; an update is conditional on its version. Lists are queries on
 //! indexes (by time, repository, status, both, due), never scans. What runs on an issue, and a concurrency group, are items of their own, since the

@@ -87,7 +87,12 @@ impl SecretsManager {
         };
         match create.send().await {
             Ok(_) => Ok(true),
-            Err(error) if code(&error) == Some("ResourceExistsException") => Ok(false),
+            // It is there, or has its name until its days of grace are over.
+            Err(error)
+                if matches!(code(&error), Some("ResourceExistsException" | "InvalidRequestException")) =>
+            {
+                Ok(false)
+            }
             Err(error) => Err(SecretError::Unavailable(why(&error))),
         }
     }
@@ -123,8 +128,9 @@ impl SecretStore for SecretsManager {
         }
         let name = self.name(scope, name);
         self.known().remove(&name);
-        // Two that set it at once may each find it made by the other.
-        for _ in 0..3 {
+        // Two that set it at once may each find it made by the other; and one that was just deleted for good goes a little later.
+        for wait in [0, 1, 2, 4, 8] {
+            tokio::time::sleep(Duration::from_secs(wait)).await;
             if self.put(&name, value).await? || self.create(&name, value).await? {
                 return Ok(());
             }

@@ -23,6 +23,7 @@ struct State {
     failures: VecDeque<RunnerError>,
     missing_images: Vec<String>,
     unreachable: bool,
+    slow: bool,
 }
 
 #[derive(Debug)]
@@ -65,6 +66,17 @@ impl MemoryRunner {
         self.state().unreachable = !reachable;
     }
 
+    /// Whether what is launched from now on is only placed, and what was placed stays so; else all of it runs.
+    pub fn set_slow(&self, slow: bool) {
+        let mut state = self.state();
+        state.slow = slow;
+        for container in state.containers.values_mut().filter(|_| !slow) {
+            if container.status == ContainerStatus::Starting {
+                container.status = ContainerStatus::Running;
+            }
+        }
+    }
+
     /// Takes the image away.
     pub fn remove_image(&self, image: &str) {
         self.state().missing_images.push(image.to_owned());
@@ -83,14 +95,13 @@ impl MemoryRunner {
     /// The attempts that run now.
     pub fn running(&self) -> Vec<AttemptId> {
         let state = self.state();
-        let running =
-            state.containers.iter().filter(|(_, container)| container.status == ContainerStatus::Running);
+        let running = state.containers.iter().filter(|(_, container)| container.status.is_live());
         running.map(|(attempt, _)| attempt.clone()).collect()
     }
 
     fn end(&self, attempt: &AttemptId, code: Option<i64>, out_of_memory: bool, detail: Option<String>) {
         if let Some(container) = self.state().containers.get_mut(attempt)
-            && container.status == ContainerStatus::Running
+            && container.status.is_live()
         {
             container.status = ContainerStatus::Exited { code, out_of_memory, detail };
         }
@@ -129,8 +140,8 @@ impl Runner for MemoryRunner {
             let hint = "it was taken away".to_owned();
             return Err(RunnerError::ImageMissing { image: launch.image.clone(), hint });
         }
-        let container =
-            Container { status: ContainerStatus::Running, logs: Vec::new(), created_at: Timestamp::now() };
+        let status = if state.slow { ContainerStatus::Starting } else { ContainerStatus::Running };
+        let container = Container { status, logs: Vec::new(), created_at: Timestamp::now() };
         state.containers.insert(launch.attempt.clone(), container);
         state.launched.push(launch.clone());
         Ok(name)
@@ -147,7 +158,7 @@ impl Runner for MemoryRunner {
     async fn stop(&self, attempt: &AttemptId, _patience: Duration) -> Result<(), RunnerError> {
         let mut state = self.reachable()?;
         if let Some(container) = state.containers.get_mut(attempt)
-            && container.status == ContainerStatus::Running
+            && container.status.is_live()
         {
             // 130 is what a program gives that SIGINT ended.
             container.status =
@@ -173,7 +184,7 @@ impl Runner for MemoryRunner {
         let state = self.reachable()?;
         let listed = state.containers.iter().map(|(attempt, container)| Listed {
             attempt: attempt.clone(),
-            running: container.status == ContainerStatus::Running,
+            running: container.status.is_live(),
             created_at: container.created_at,
         });
         Ok(listed.collect())

@@ -132,7 +132,7 @@ fn new_run(app: &App, spec: &StartSpec, workflow: Workflow, vars: Value) -> Resu
         context,
         inputs,
         vars,
-        timing: app.settings.timing,
+        timing: app.settings.timing_on(&*app.runner),
         plan: workflow.plan,
     })
 }

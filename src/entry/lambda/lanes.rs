@@ -3,7 +3,7 @@
 use super::Function;
 use super::event::{BatchResponse, QueueEvent, QueueRecord};
 use crate::adapters::aws::sqs::{Accepted, Received};
-use crate::app::launch;
+use crate::app::launch::{self, Launched};
 use crate::entry::messages::{self, Locks, Outcome, answer, failed, keep_leased};
 use crate::ports::{Lane, Leased, Queue};
 use cloud_code_model::ids::AttemptId;
@@ -80,8 +80,25 @@ impl Lanes {
             }
         };
         let outcome = keep_leased(app, &message, VISIBILITY, work).await;
+        if matches!(outcome, Outcome::Aside) {
+            return self.park(&message).await;
+        }
         let heard = answer(app, &message, &outcome).await;
         !heard || matches!(outcome, Outcome::Later(..))
+    }
+
+    /// Puts an attempt aside that has no room, and says whether its message is to stay in the queue instead.
+    async fn park(&self, message: &Leased) -> bool {
+        let parked = self.function.queue.park(&message.receipt).await;
+        if let Err(error) = &parked {
+            tracing::warn!(key = %message.key, %error, "could not be put aside");
+        }
+        parked.is_err()
+    }
+
+    /// Sends attempts again that were put aside.
+    pub(super) async fn unpark(&self, max: usize) {
+        self.function.unpark(max).await;
     }
 
     /// Starts an attempt, where there is room.
@@ -95,14 +112,18 @@ impl Lanes {
             Err(error) => return failed(message, &error.into()),
         };
         if running >= self.function.config.agents.concurrency {
-            return messages::wait_for_room(app, message, &attempt).await;
+            return Outcome::Aside;
         }
         let span =
             tracing::info_span!("launch", run = %attempt.run, job = %attempt.job, attempt = attempt.number);
         match launch::launch(app, &attempt, message.receives).instrument(span).await {
-            // Whether it is to be watched or not: its report is an event, and so is its end.
-            Ok(_) => Outcome::Done,
-            Err(error) => messages::not_launched(app, message, &attempt, &error).await,
+            // Its report is an event, and so is its end.
+            Ok(Launched::Watch) => Outcome::Done,
+            Ok(Launched::NotNeeded) => {
+                self.unpark(1).await;
+                Outcome::Done
+            }
+            Err(error) => messages::not_launched(message, &attempt, &error),
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::adapters::aws::secrets_manager::SecretsManager;
 use crate::adapters::aws::sqs::SqsQueue;
 use crate::app::App;
 use crate::config::{Config, Environment};
-use crate::ports::{Clock, SystemClock};
+use crate::ports::{Clock, Lane, SystemClock};
 use anyhow::Context;
 use cloud_code_model::ids::RunId;
 use std::collections::BTreeMap;
@@ -124,6 +124,13 @@ impl Function {
         let (table, queue) = tokio::join!(self.app.store.load(&nobody), self.queue.warm());
         if let Err(error) = table.map(drop).map_err(anyhow::Error::from).and(queue.map_err(Into::into)) {
             tracing::warn!(%error, "could not open a connection before the first event");
+        }
+    }
+
+    /// Sends attempts again that were put aside for want of room. What fails is done by the next sweep.
+    async fn unpark(&self, max: usize) {
+        if let Err(error) = self.queue.unpark(Lane::Launches, max).await {
+            tracing::warn!(%error, "attempts that wait for room could not be sent again");
         }
     }
 

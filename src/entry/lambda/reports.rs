@@ -35,10 +35,16 @@ impl Reporter {
         let mut response = self.lanes.handle(QueueEvent { records: runs }).await;
         // An attempt is looked at once, however often it is named.
         let mut named: BTreeMap<AttemptId, Vec<String>> = BTreeMap::new();
+        let mut ended = 0;
         for record in happenings {
-            for attempt in attempts(&record.body) {
+            let Happened { attempts, is_end } = happened(&record.body);
+            ended += usize::from(is_end);
+            for attempt in attempts {
                 named.entry(attempt).or_default().push(record.message_id.clone());
             }
+        }
+        if ended > 0 {
+            self.lanes.unpark(ended).await;
         }
         let mut staying = BTreeSet::new();
         for (attempt, messages) in named {
@@ -52,17 +58,27 @@ impl Reporter {
     }
 }
 
-/// The attempts that a message speaks of. One that speaks of none of ours is of no use, now or later.
-fn attempts(body: &str) -> Vec<AttemptId> {
+/// What a message says.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Happened {
+    /// Of these attempts.
+    attempts: Vec<AttemptId>,
+    /// A task ended, so that there is room for another.
+    is_end: bool,
+}
+
+/// One that speaks of none of ours is of no use, now or later.
+fn happened(body: &str) -> Happened {
     match serde_json::from_str(body) {
         Ok(Happening::Stored { records }) => {
             let named = |record: StoredObject| keys::reported(&unescaped(&record.s3.object.key));
-            records.into_iter().filter_map(named).collect()
+            Happened { attempts: records.into_iter().filter_map(named).collect(), is_end: false }
         }
         Ok(Happening::Task { detail }) => {
-            detail.started_by.as_deref().and_then(ecs::attempt_of).into_iter().collect()
+            let attempt = detail.started_by.as_deref().and_then(ecs::attempt_of);
+            Happened { attempts: attempt.into_iter().collect(), is_end: true }
         }
-        Ok(Happening::Other {}) | Err(_) => Vec::new(),
+        Ok(Happening::Other {}) | Err(_) => Happened::default(),
     }
 }
 
@@ -116,7 +132,7 @@ mod tests {
         let id = AttemptId { run: RunId::derive("d", "w"), job: "fix it".to_owned(), number: 2 };
         let key = keys::live(&id, Artifact::Report);
         let check = |body: serde_json::Value, expected: &[AttemptId]| {
-            assert_eq!(attempts(&body.to_string()), expected, "{body}");
+            assert_eq!(happened(&body.to_string()).attempts, expected, "{body}");
         };
         let escaped = key.replace(' ', "+");
         let stored =
@@ -130,6 +146,7 @@ mod tests {
             "detail-type": "ECS Task State Change",
             "detail": { "lastStatus": "STOPPED", "startedBy": id.to_string() },
         });
+        assert!(happened(&task.to_string()).is_end);
         check(task, &[id]);
         check(serde_json::json!({ "detail": { "startedBy": "ecs-svc/123" } }), &[]);
         check(serde_json::json!({ "detail": {} }), &[]);

@@ -51,7 +51,13 @@ impl Sweeper {
         // First what only this can do: all else has another chance.
         let swept = sweep::sweep(&app, &mut *self.marked.lock().await).await?;
         let mut looked_at = 0;
-        for listed in app.runner.list().await? {
+        let listed = app.runner.list().await?;
+        let running = listed.iter().filter(|listed| listed.running).count();
+        let room = self.function.config.agents.concurrency.saturating_sub(running);
+        if room > 0 {
+            self.function.unpark(room).await;
+        }
+        for listed in listed {
             match watch::look(&app, &listed.attempt).await {
                 Ok(()) => looked_at += 1,
                 Err(error) => {

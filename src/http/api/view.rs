@@ -244,7 +244,7 @@ pub struct ApiAttempt {
     /// When it is stopped if it still runs.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub deadline: Option<Timestamp>,
-    /// Why it was told to stop: `cancelled`, `timed_out` or `lost`.
+    /// Why it was told to stop: `cancelled`, `timed_out`, `lost` or `not_started`.
     pub stopping: Option<String>,
     /// How it ended, as a run's.
     pub conclusion: Option<String>,

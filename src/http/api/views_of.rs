@@ -217,5 +217,6 @@ fn stop_reason(reason: StopReason) -> &'static str {
         StopReason::Cancelled => "cancelled",
         StopReason::TimedOut => "timed_out",
         StopReason::Lost => "lost",
+        StopReason::NotStarted => "not_started",
     }
 }

@@ -171,3 +171,61 @@ async fn a_cancel_reaches_the_task() {
     stack.until("the task's end", ended).await;
     assert_eq!(stack.started(), 1, "one task");
 }
+
+/// Jobs for which there is no room wait in line and ask nothing, and each end of a task sends the next.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn jobs_wait_for_room_in_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().display();
+    let text = workflow(&format!("while [ ! -e {path}/go ]; do sleep 0.05; done\n{GREETING}"));
+    let Some(stack) = Stack::deploy(&[(".cloud-code/implement.yml", &text)]).await else { return };
+    let issues: Vec<u64> = (0..5).map(|_| ask(&stack)).collect();
+    let db = aws_sdk_dynamodb::Client::new(&stack.aws.config);
+    let parked = async || {
+        let value = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+        let query = db.query().table_name(&stack.aws.name).index_name("list");
+        let query =
+            query.key_condition_expression("#list = :list").expression_attribute_names("#list", "list");
+        let found =
+            query.expression_attribute_values(":list", value("parked#launches")).send().await.unwrap();
+        found.items().iter().map(|item| item["key"].as_s().unwrap().clone()).collect::<Vec<String>>()
+    };
+    let three = async |_: &Stack| (parked().await.len() == 3).then_some(());
+    stack.until("three in line", three).await;
+    assert_eq!(stack.started(), 2);
+    let line = parked().await;
+    // Whatever asks again: they keep their places, and no message goes round.
+    stack.sweep().await;
+    let asked = async || {
+        let calls = stack.aws.test("calls", json!({})).await;
+        calls.as_array().unwrap().iter().filter(|call| call["key"] == json!(stack.key("Dispatcher"))).count()
+    };
+    // Once what GitHub tells of our own comments has been decided, nothing is left to ask.
+    let mut quiet = 0;
+    for _ in 0..200 {
+        let before = asked().await;
+        stack.pump().await;
+        quiet = if asked().await == before { quiet + 1 } else { 0 };
+        if quiet == 5 {
+            break;
+        }
+    }
+    assert_eq!(quiet, 5, "what waits asks nothing");
+    let queue = cloud_code::adapters::aws::sqs::SqsQueue::new(
+        &stack.aws.clients(),
+        stack.aws.queue(),
+        Arc::new(cloud_code::ports::SystemClock),
+    );
+    assert_eq!(queue.unpark(Lane::Launches, 1).await.unwrap(), 1);
+    assert_eq!(parked().await, line[1..], "the first in line was sent");
+    stack.until("its way back", async |_| (parked().await.len() == 3).then_some(())).await;
+    assert_eq!(parked().await, line, "it has its old place");
+
+    std::fs::write(dir.path().join("go"), "").unwrap();
+    for issue in issues {
+        assert!(done(&stack, issue).await.contains("✅ **Done.**"));
+    }
+    assert_eq!(stack.started(), 5);
+    assert_eq!(parked().await, [""; 0]);
+    assert_eq!(super::flow::not_allowed(&stack).await, [""; 0]);
+}

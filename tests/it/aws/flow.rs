@@ -184,9 +184,10 @@ async fn every_call_is_allowed(stack: &Stack) {
                 "s3:GetObject",
                 "dynamodb:DeleteItem",
             ],
-            "Reporter" => &["ecs:StopTask"],
+            "Reporter" => &["ecs:ListTasks", "ecs:StopTask"],
             "Sweeper" => &[
                 "ecs:DescribeTasks",
+                "ecs:ListTasks",
                 "s3:GetObject",
                 "ecs:StopTask",
                 "s3:DeleteObject",

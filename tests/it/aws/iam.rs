@@ -54,12 +54,12 @@ impl Policies {
 
 /// IAM's wildcards.
 fn matches(pattern: &str, text: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == text,
-        Some((head, rest)) => {
-            let Some(text) = text.strip_prefix(head) else { return false };
-            (0..=text.len()).filter(|at| text.is_char_boundary(*at)).any(|at| matches(rest, &text[at..]))
-        }
+    let Some(first) = pattern.chars().next() else { return text.is_empty() };
+    let rest = &pattern[first.len_utf8()..];
+    match first {
+        '*' => (0..=text.len()).filter(|at| text.is_char_boundary(*at)).any(|at| matches(rest, &text[at..])),
+        '?' => text.chars().next().is_some_and(|any| matches(rest, &text[any.len_utf8()..])),
+        _ => text.strip_prefix(first).is_some_and(|text| matches(rest, text)),
     }
 }
 
@@ -119,6 +119,9 @@ fn wildcards_are_iams() {
         ("a*c", "abbc", true),
         ("a*c*e", "abcde", true),
         ("a*c", "abd", false),
+        ("a-??", "a-xy", true),
+        ("a-??", "a-x", false),
+        ("a-??", "a-b-xy", false),
         ("arn:aws:s3:::b/attempts/*/in/*", "arn:aws:s3:::b/attempts/r/j/1/in/tasking.yaml", true),
         ("arn:aws:s3:::b/attempts/*/in/*", "arn:aws:s3:::b/attempts/r/j/1/out/report", false),
     ] {

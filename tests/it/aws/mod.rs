@@ -5,6 +5,7 @@ mod cases;
 mod flow;
 mod iam;
 mod kills;
+mod server;
 mod stack;
 mod starts;
 mod world;

@@ -151,6 +151,11 @@ impl Stack {
         Policies::of(&self.deployed)
     }
 
+    /// The variables that the template gives a function.
+    pub(crate) fn environment(&self, name: &str) -> &BTreeMap<String, String> {
+        &self.environments[name]
+    }
+
     /// Where the gateway listens.
     pub(crate) fn gateway(&self) -> SocketAddr {
         self.gateway
@@ -202,17 +207,16 @@ impl Stack {
             }
             assert!(began.elapsed() < PATIENCE * 2, "waited in vain for {what}:\n{}", self.state().await);
             self.fargate().await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
     /// One round of all that AWS does by itself.
     pub(crate) async fn pump(&self) {
-        for queue in ["deliveries", "launches"] {
-            self.poll(queue, async |event| self.lanes.handle(event).await).await;
-        }
-        for queue in ["reports", "runs"] {
-            self.poll(queue, async |event| self.reporter.handle(event).await).await;
-        }
+        self.poll("deliveries", async |event| self.lanes.handle(event).await).await;
+        while self.poll("launches", async |event| self.lanes.handle(event).await).await > 0 {}
+        self.poll("reports", async |event| self.reporter.handle(event).await).await;
+        while self.poll("runs", async |event| self.reporter.handle(event).await).await > 0 {}
         self.fargate().await;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -229,7 +233,10 @@ impl Stack {
     ) -> usize {
         let url = format!("{}/{}/{}-{queue}", self.aws.endpoint, super::world::ACCOUNT, self.aws.name);
         let sqs = aws_sdk_sqs::Client::new(&self.aws.config);
-        let taken = sqs.receive_message().queue_url(&url).max_number_of_messages(5).visibility_timeout(300);
+        // As the template has it.
+        let batch = if ["launches", "runs"].contains(&queue) { 1 } else { 5 };
+        let taken =
+            sqs.receive_message().queue_url(&url).max_number_of_messages(batch).visibility_timeout(300);
         let messages = taken.send().await.unwrap().messages.unwrap_or_default();
         if messages.is_empty() {
             return 0;

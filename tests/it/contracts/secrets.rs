@@ -62,6 +62,23 @@ async fn in_secrets_manager() {
     .await;
 }
 
+/// One that was deleted in AWS's console has its name for some days more.
+#[cfg(feature = "aws")]
+#[tokio::test]
+async fn one_that_was_deleted_in_the_console_can_be_set_again() {
+    use cloud_code::adapters::aws::secrets_manager::SecretsManager;
+    let Some(aws) = crate::aws::Aws::new().await else { return };
+    let secrets = SecretsManager::new(&aws.clients(), aws.name.as_str());
+    let (shop, token) = (scope("acme/shop"), name("TOKEN"));
+    secrets.set(&shop, &token, &value("old")).await.unwrap();
+    let console = aws_sdk_secretsmanager::Client::new(&aws.config);
+    let id = format!("{}/repo/acme/shop/TOKEN", aws.name);
+    console.delete_secret().secret_id(&id).recovery_window_in_days(7).send().await.unwrap();
+    assert_eq!(secrets.get(&shop, &token).await.unwrap(), None);
+    secrets.set(&shop, &token, &value("new")).await.unwrap();
+    assert_eq!(secrets.get(&shop, &token).await.unwrap(), Some(value("new")));
+}
+
 async fn suite(make: impl Fn() -> Fixture) {
     values_are_set_replaced_and_deleted(make()).await;
     scopes_are_apart(make()).await;

@@ -213,7 +213,7 @@ async fn out_of_memory_is_named() {
     }
     // tail has to keep the one line, which has no end. First the kernel kills that, then the agent itself.
     let eats = "head -c 300000000 /dev/zero | tail -n 1 > big";
-    let agent = format!("echo 1000 > /proc/$(pidof cloud-code-agent)/oom_score_adj\n{eats}");
+    let agent = format!("echo 1000 > /proc/$(pidof -o 1 cloud-code-agent)/oom_score_adj\n{eats}");
     for (command, words) in [
         (eats, "killed by signal 9 (out of memory"),
         (&agent, "out of memory: the container reached its memory limit and was killed"),

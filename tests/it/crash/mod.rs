@@ -9,5 +9,6 @@ mod disk;
 mod kill;
 mod mixed;
 mod network;
+mod process_one;
 mod stop;
 mod world;

@@ -23,7 +23,6 @@ use jiff::SignedDuration;
 use record::{Record, Records};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// The container in every agent's task definition.
 pub const CONTAINER: &str = "agent";
@@ -31,8 +30,8 @@ pub const CONTAINER: &str = "agent";
 const MAX_DESCRIBED: usize = 100;
 /// ECS may not know a task that it has just made.
 const SETTLING: SignedDuration = SignedDuration::from_secs(60);
-/// Between two looks at a task that is stopping.
-const LOOK: Duration = Duration::from_millis(250);
+/// What the task definitions in infra/template.yaml say: from a task's stop signal to its SIGKILL. Fargate allows no more.
+const STOP_TIMEOUT: Duration = Duration::from_secs(120);
 /// Log events in one answer at most.
 const MAX_EVENTS: i32 = 10_000;
 
@@ -118,7 +117,9 @@ impl EcsRunner {
         let Some(arn) = record.arn.clone() else { return Ok(ContainerStatus::Missing) };
         Ok(match self.describe(vec![arn]).await?.first() {
             Some(task) => reasons::status(task),
-            None if self.clock.now().duration_since(record.created_at) < SETTLING => ContainerStatus::Running,
+            None if self.clock.now().duration_since(record.created_at) < SETTLING => {
+                ContainerStatus::Starting
+            }
             // ECS forgets a task about an hour after its end.
             None => ContainerStatus::Missing,
         })
@@ -170,21 +171,16 @@ impl Runner for EcsRunner {
         }
     }
 
-    /// The signals are ECS's: the image's stop signal (ours say SIGINT), and SIGKILL at the task definition's stop timeout. Waits for
-    /// the end up to `patience`; a task that takes longer is stopping all the same, and its end is an event.
-    async fn stop(&self, attempt: &AttemptId, patience: Duration) -> Result<(), RunnerError> {
+    fn stop_patience(&self) -> Duration {
+        STOP_TIMEOUT
+    }
+
+    /// The signals are ECS's: SIGTERM, which the agent takes as SIGINT, and SIGKILL at the task definition's stop timeout, whatever the
+    /// `patience`. The end is an event, so that nobody waits for it here: the time of a function is paid for.
+    async fn stop(&self, attempt: &AttemptId, _patience: Duration) -> Result<(), RunnerError> {
         let Some(record) = self.records.get(attempt).await? else { return Ok(()) };
-        if self.status_of(&record).await? != ContainerStatus::Running {
-            return Ok(());
-        }
-        self.end(attempt, &record, "Stopped by Cloud Code").await?;
-        let until = Instant::now() + patience;
-        while self.status_of(&record).await? == ContainerStatus::Running {
-            if Instant::now() >= until {
-                tracing::info!(%attempt, "the task is still stopping");
-                return Ok(());
-            }
-            tokio::time::sleep(LOOK).await;
+        if self.status_of(&record).await?.is_live() {
+            self.end(attempt, &record, "Stopped by Cloud Code").await?;
         }
         Ok(())
     }
@@ -221,7 +217,7 @@ impl Runner for EcsRunner {
 
     async fn remove(&self, attempt: &AttemptId) -> Result<(), RunnerError> {
         while let Some(record) = self.records.get(attempt).await? {
-            if record.arn.is_none() || self.status_of(&record).await? == ContainerStatus::Running {
+            if record.arn.is_none() || self.status_of(&record).await?.is_live() {
                 self.end(attempt, &record, "Removed by Cloud Code").await?;
             }
             // Secrets lie there no longer than they must.
@@ -243,7 +239,7 @@ impl Runner for EcsRunner {
             let new = self.clock.now().duration_since(record.created_at) < SETTLING;
             let running = match &record.arn {
                 Some(arn) => match tasks.iter().find(|task| task.task_arn() == Some(arn)) {
-                    Some(task) => reasons::status(task) == ContainerStatus::Running,
+                    Some(task) => reasons::status(task).is_live(),
                     None => new,
                 },
                 None => new || !self.started_for(&attempt).await?.is_empty(),
@@ -305,5 +301,18 @@ where
         }
         Some(_) if may_heal(error) => RunnerError::Unreachable(text),
         Some(_) => RunnerError::Failed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_gives_a_stop_the_time_that_we_wait_for_it() {
+        let template = include_str!("../../../../infra/template.yaml");
+        let found: Vec<&str> =
+            template.lines().filter_map(|line| line.trim().strip_prefix("StopTimeout: ")).collect();
+        assert_eq!(found, [STOP_TIMEOUT.as_secs().to_string().as_str(); 6]);
     }
 }

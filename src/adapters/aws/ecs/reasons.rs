@@ -6,10 +6,12 @@ use super::CONTAINER;
 use crate::ports::ContainerStatus;
 use aws_sdk_ecs::types::{Task, TaskStopCode};
 
-/// How a task stands.
+/// How a task stands. What comes before `RUNNING`: <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html>
 pub(super) fn status(task: &Task) -> ContainerStatus {
-    if task.last_status() != Some("STOPPED") {
-        return ContainerStatus::Running;
+    match task.last_status() {
+        Some("STOPPED") => {}
+        Some("PROVISIONING" | "PENDING" | "ACTIVATING") => return ContainerStatus::Starting,
+        _ => return ContainerStatus::Running,
     }
     let container = task.containers().iter().find(|container| container.name() == Some(CONTAINER));
     let container = container.or_else(|| task.containers().first());
@@ -134,15 +136,15 @@ mod tests {
     }
 
     #[test]
-    fn what_has_not_stopped_runs() {
-        for last in
-            ["PROVISIONING", "PENDING", "ACTIVATING", "RUNNING", "DEACTIVATING", "STOPPING", "DEPROVISIONING"]
-        {
-            assert_eq!(
-                status(&Task::builder().last_status(last).build()),
-                ContainerStatus::Running,
-                "{last}"
-            );
+    fn what_has_not_stopped_starts_or_runs() {
+        let check = |last: &str, expected: ContainerStatus| {
+            assert_eq!(status(&Task::builder().last_status(last).build()), expected, "{last}");
+        };
+        for last in ["PROVISIONING", "PENDING", "ACTIVATING"] {
+            check(last, ContainerStatus::Starting);
+        }
+        for last in ["RUNNING", "DEACTIVATING", "STOPPING", "DEPROVISIONING"] {
+            check(last, ContainerStatus::Running);
         }
     }
 }

@@ -54,14 +54,22 @@ impl SqsQueue {
     }
 
     pub(super) async fn replay_dead(&self, lane: Lane, key: &str) -> Result<bool, QueueError> {
-        let token = uuid::Uuid::new_v4().simple().to_string();
-        let Some(body) = self.records.revive(lane, key, &token).await? else { return Ok(false) };
-        let wire = Wire::read(&body).map_err(QueueError::Unavailable)?;
-        self.send(lane, &wire, Duration::ZERO).await?;
-        self.records.sent(lane, key, &token).await?;
+        if !self.revive(lane, key, "dead").await? {
+            return Ok(false);
+        }
         if let Err(error) = self.forget_dead(lane, key).await {
             tracing::warn!(key, %error, "the dead letter's copy stays in its queue, and the alarm with it");
         }
+        Ok(true)
+    }
+
+    /// Sends a message in this state again; whether there was one.
+    pub(super) async fn revive(&self, lane: Lane, key: &str, state: &str) -> Result<bool, QueueError> {
+        let token = uuid::Uuid::new_v4().simple().to_string();
+        let Some(body) = self.records.revive(lane, key, &token, state).await? else { return Ok(false) };
+        let wire = Wire::read(&body).map_err(QueueError::Unavailable)?;
+        self.send(lane, &wire, Duration::ZERO).await?;
+        self.records.sent(lane, key, &token).await?;
         Ok(true)
     }
 

@@ -17,8 +17,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wire::Wire;
 
-/// SQS hides a message for this long at most.
-const MAX_VISIBILITY: Duration = Duration::from_secs(12 * 3600);
+/// SQS hides a message until 12 h after it was handed out, and refuses what goes beyond.
+const MAX_VISIBILITY: Duration = Duration::from_secs(11 * 3600);
 /// SQS keeps a new message back for this long at most.
 const MAX_DELAY: Duration = Duration::from_secs(900);
 /// SQS waits for a message for this long at most.
@@ -166,6 +166,31 @@ impl SqsQueue {
                 Ok(Accepted::Over)
             }
         }
+    }
+
+    /// Answers a message by putting it aside: it waits in the table, asks nothing and costs nothing, until [`Self::unpark`] sends it again.
+    /// One that is put aside again has its old place in line, and its receives begin anew.
+    ///
+    /// # Errors
+    /// As for other answers.
+    pub async fn park(&self, receipt: &Receipt) -> Result<(), QueueError> {
+        let (lane, key, handle) = self.lease_of(receipt)?;
+        let body = self.held().get(&receipt.0).map(|held| held.body.clone()).ok_or(QueueError::LeaseLost)?;
+        self.records.park(lane, &key, &receipt.0, &body).await?;
+        self.held().remove(&receipt.0);
+        self.delete(lane, &handle).await
+    }
+
+    /// Sends up to `max` messages again that were put aside, the first in line first; gives how many.
+    ///
+    /// # Errors
+    /// When the table or the queue does not answer. None is lost: what was not sent, the next [`Queue::prune`] sends.
+    pub async fn unpark(&self, lane: Lane, max: usize) -> Result<usize, QueueError> {
+        let mut sent = 0;
+        for key in self.records.parked(lane, max).await? {
+            sent += usize::from(self.revive(lane, &key, "parked").await?);
+        }
+        Ok(sent)
     }
 
     async fn content(&self, wire: &Wire) -> Result<Vec<u8>, Unreadable> {

@@ -211,12 +211,46 @@ impl Records {
         self.change(lane, key, "leased", token, change, &names, &values).await
     }
 
-    /// Makes a dead letter one that is about to be sent again; gives back what it says. `None` where there is no such dead letter.
+    /// Puts a message aside, with what it says: it is in no queue until it is revived. In line it stands where it stood the first time.
+    pub(super) async fn park(
+        &self,
+        lane: Lane,
+        key: &str,
+        token: &str,
+        body: &str,
+    ) -> Result<(), QueueError> {
+        let parked = self.get(lane, key).await?.and_then(|item| number(&item, "since"));
+        let since = parked.and_then(|since| Timestamp::from_millisecond(since).ok());
+        let since = since.unwrap_or_else(|| self.now());
+        let values = [
+            (":parked", s("parked")),
+            (":since", millis(since)),
+            (":body", s(body)),
+            (":list", s(keys::parked(lane))),
+            (":place", s(keys::place(since, key))),
+        ];
+        let change = "SET #state = :parked, since = :since, body = :body, #list = :list, place = :place REMOVE lease, #until";
+        let names = [("#list", "list"), ("#until", "until")];
+        self.change(lane, key, "leased", token, change, &names, &values).await
+    }
+
+    /// The keys of messages that were put aside, the first in line first.
+    pub(super) async fn parked(&self, lane: Lane, limit: usize) -> Result<Vec<String>, QueueError> {
+        let limit = i32::try_from(limit.clamp(1, 100)).unwrap_or(100);
+        let found = self.listed(keys::parked(lane)).key_condition_expression("#list = :list").limit(limit);
+        let found = found.send().await.map_err(|error| QueueError::Unavailable(why(&error)))?;
+        let key = |item: Item| text(&item, "key").map(str::to_owned);
+        Ok(found.items.unwrap_or_default().into_iter().filter_map(key).collect())
+    }
+
+    /// Makes a message in this state, `dead` or `parked`, one that is about to be sent again; gives back what it says. `None` where there
+    /// is none.
     pub(super) async fn revive(
         &self,
         lane: Lane,
         key: &str,
         token: &str,
+        state: &str,
     ) -> Result<Option<String>, QueueError> {
         let now = self.now();
         let revived = self
@@ -224,13 +258,13 @@ impl Records {
             .update_expression(
                 "SET #state = :pushing, lease = :token, receives = :zero, #until = :now, #at = :now, #list = :list, place = :place",
             )
-            .condition_expression("#state = :dead")
+            .condition_expression("#state = :before")
             .expression_attribute_names("#state", "state")
             .expression_attribute_names("#until", "until")
             .expression_attribute_names("#at", "at")
             .expression_attribute_names("#list", "list")
             .expression_attribute_values(":pushing", s("pushing"))
-            .expression_attribute_values(":dead", s("dead"))
+            .expression_attribute_values(":before", s(state))
             .expression_attribute_values(":token", s(token))
             .expression_attribute_values(":zero", n(0))
             .expression_attribute_values(":now", millis(now))

@@ -100,15 +100,6 @@ impl Found {
             return ContainerStatus::Running;
         }
         let code = self.state.exit_code;
-        // The init process is what the daemon starts; that it can't start the entry point shows only in its exit code.
-        let detail = detail.or_else(|| match code {
-            Some(126 | 127) => Some(
-                "the image's entry point is missing or not a program for this machine; build the image again with \
-                 `scripts/build-agents.sh`"
-                    .to_owned(),
-            ),
-            _ => None,
-        });
         // The daemon notes any out-of-memory kill in the container, e.g. of a compiler that a step started. The attempt itself
         // was not killed when it went on to end well.
         let out_of_memory = self.state.oom_killed == Some(true) && code != Some(0);

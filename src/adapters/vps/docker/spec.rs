@@ -62,8 +62,9 @@ pub(super) fn container(
         pids_limit: Some(i64::from(limits.pids)),
         // No core dumps: they would put secrets into the workspace.
         ulimits: Some(vec![ulimit("nofile", OPEN_FILES), ulimit("core", 0)]),
-        // A process 1 that reaps orphans and passes signals on.
-        init: Some(true),
+        // Also where the daemon's own setting is another: process 1 has the secrets in its environment, which a foreign init leaves open to
+        // every step. The agent is one that does not.
+        init: Some(false),
         ipc_mode: Some("private".to_owned()),
         network_mode: Some(network::outside(config).to_owned()),
         extra_hosts: Some(config.extra_hosts.clone()).filter(|hosts| !hosts.is_empty()),

@@ -341,6 +341,49 @@ async fn refusals_and_lack_are_told_apart() {
 }
 
 #[tokio::test]
+async fn what_is_still_being_set_up_is_told_from_what_runs() {
+    let Some(world) = fargate(Capacity::OnDemand).await else { return };
+    let launch = world.to_launch(1);
+    let id = &launch.attempt;
+    world.runner.launch(&launch).await.unwrap();
+    let task = world.arn(id).await;
+    for (status, expected) in [
+        ("PROVISIONING", ContainerStatus::Starting),
+        ("PENDING", ContainerStatus::Starting),
+        ("RUNNING", ContainerStatus::Running),
+    ] {
+        world.aws.test("task", json!({ "task": task, "status": status })).await;
+        assert_eq!(world.runner.status(id).await.unwrap(), expected, "{status}");
+        assert!(world.runner.list().await.unwrap().iter().any(|l| l.attempt == *id && l.running), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_stop_is_asked_for_and_not_waited_for() {
+    let Some(world) = fargate(Capacity::OnDemand).await else { return };
+    let launch = world.to_launch(1);
+    let id = &launch.attempt;
+    world.runner.launch(&launch).await.unwrap();
+    for status in ["PENDING", "RUNNING"] {
+        world.aws.test("task", json!({ "task": world.arn(id).await, "status": status })).await;
+        let before = calls(&world).await;
+        world.runner.stop(id, world.runner.stop_patience()).await.unwrap();
+        let since = calls(&world).await.split_off(before.len());
+        assert_eq!(since, ["DescribeTasks", "StopTask"], "{status}");
+        assert_eq!(world.runner.status(id).await.unwrap(), ContainerStatus::Running, "it is stopping");
+    }
+}
+
+/// What was asked of ECS about the world's cluster so far.
+async fn calls(world: &Fargate) -> Vec<String> {
+    let calls = world.aws.test("calls", json!({})).await;
+    let of_ours = |resource: &Value| resource.as_str().is_some_and(|name| name.contains(&world.aws.name));
+    let ours = |call: &&Value| call["service"] == "ecs" && of_ours(&call["resource"]);
+    let action = |call: &Value| call["action"].as_str().unwrap().to_owned();
+    calls.as_array().unwrap().iter().filter(ours).map(action).collect()
+}
+
+#[tokio::test]
 async fn ends_have_reasons() {
     let Some(world) = fargate(Capacity::OnDemand).await else { return };
     let mut number = 10;
