@@ -38,6 +38,8 @@ fi"#
         () = pause.reached() => true,
         () = world.until("the task", || is_appended(&world, &task)) => false,
     };
+    // The comment is accepted, also where the request was about something else.
+    world.forge.await_deliveries().await.unwrap();
     world.kill().await;
     drop(pause);
     world.start().await;
