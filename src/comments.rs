@@ -11,6 +11,7 @@ use cloud_code_model::run::{
 };
 use std::fmt::Write;
 
+mod additions;
 mod annotations;
 mod jobs;
 
@@ -43,6 +44,11 @@ pub fn run_url(run: &Run, public_url: Option<&str>) -> Option<String> {
 /// Answers a command that was refused.
 pub fn refused(actor: &str, reason: &str) -> String {
     format!("@{actor}, nothing was started: {}.", quiet(reason.trim_end_matches('.')))
+}
+
+/// Answers `/cloud-code also` where an agent is at work.
+pub fn added(actor: &str) -> String {
+    format!("@{actor}, the agent at work is told, and goes on with it when it has done what it is at.")
 }
 
 /// Answers `/cloud-code cancel`.
@@ -92,6 +98,7 @@ pub fn run_comment(run: &Run, public_url: Option<&str>) -> String {
         let _ = writeln!(out, "\n{}", published(publication));
     }
     out.push_str(&jobs::waiting(run));
+    out.push_str(&additions::list(run));
     let attempt = jobs::shown(run).and_then(|job| job.attempts.last());
     if let Some(report) = attempt.and_then(|attempt| attempt.report.as_ref()) {
         if let Some(summary) = report.summary.as_ref().filter(|_| run.is_over()) {

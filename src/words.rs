@@ -43,6 +43,17 @@ pub fn blocked(hosts: &[String]) -> Option<String> {
     })
 }
 
+/// What became of something that a person added to a run, by the name that the API has for it.
+pub fn became_of(addition: &str) -> &'static str {
+    match addition {
+        "waiting" => "the agent has not come to it yet",
+        "heard" => "the agent was told",
+        "late" => "it came too late for this run: another one works on it",
+        "dropped" => "nobody worked on it, since the run was cancelled",
+        _ => "unknown",
+    }
+}
+
 /// `12,345`.
 pub fn thousands(number: u64) -> String {
     let digits = number.to_string();

@@ -1,14 +1,15 @@
 //! One life of the agent: reads the tasking, works on its tasks, keeps the report alive meanwhile, closes it.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use cloud_code_model::mask::Masker;
-use cloud_code_model::task::{Conclusion, Report, Status, Tasking};
+use cloud_code_model::task::{Conclusion, Report, Status, Task, Tasking};
+use indexmap::IndexMap;
+use serde_json::{Map, Value};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -62,6 +63,30 @@ pub enum AgentError {
     Report(#[from] ReportWriteError),
 }
 
+/// What a task leaves to the one after it, as a step does to the next.
+#[derive(Default)]
+pub(crate) struct Warm {
+    /// When the first task began: the limits of time count from there.
+    pub(crate) since: Option<Instant>,
+    /// US dollars that agent steps have spent.
+    pub(crate) spent: f64,
+    /// Variables that steps added through GITHUB_ENV.
+    pub(crate) env: IndexMap<String, String>,
+    /// Folders that they added through GITHUB_PATH.
+    pub(crate) path: Vec<String>,
+    /// The context `steps`.
+    pub(crate) steps: Map<String, Value>,
+    /// Conversations with CLIs, oldest first.
+    pub(crate) spoken: Vec<Spoken>,
+}
+
+/// A conversation that a step had.
+pub(crate) struct Spoken {
+    pub(crate) step: String,
+    pub(crate) cli: String,
+    pub(crate) session: String,
+}
+
 /// What everything else leans on.
 pub(crate) struct Agent {
     pub(crate) config: AgentConfig,
@@ -71,8 +96,7 @@ pub(crate) struct Agent {
     pub(crate) home: PathBuf,
     pub(crate) temporary: TempDir,
     pub(crate) stop: Stop,
-    /// The last conversation with each CLI, which the next task of a warm agent goes on with.
-    pub(crate) sessions: RefCell<BTreeMap<String, String>>,
+    pub(crate) warm: RefCell<Warm>,
     /// Those that are to outlive this run.
     pub(crate) conversations: Conversations,
 }
@@ -82,6 +106,11 @@ pub(crate) struct Agent {
 /// # Errors
 /// [`AgentError`] when no completed report could be written; whatever goes wrong in the work itself is told in the report.
 pub(crate) async fn run(config: AgentConfig) -> Result<(), AgentError> {
+    run_with(config, async || {}).await
+}
+
+/// The same, where `refresh` brings the tasking up to date before it is looked at again.
+pub(crate) async fn run_with(config: AgentConfig, refresh: impl AsyncFn()) -> Result<(), AgentError> {
     let (signals, stop) = Signals::new().map_err(AgentError::Runtime)?;
     let workspace = Workspace::new(config.workspace.clone());
     let masker = Masker::new(config.secrets.values().cloned());
@@ -110,7 +139,7 @@ pub(crate) async fn run(config: AgentConfig) -> Result<(), AgentError> {
         home,
         temporary,
         stop,
-        sessions: RefCell::default(),
+        warm: RefCell::default(),
         conversations: Conversations::default(),
     };
     agent.reporter.beat(&agent.journal.masker())?;
@@ -118,7 +147,7 @@ pub(crate) async fn run(config: AgentConfig) -> Result<(), AgentError> {
         agent.journal.say(&format!("##[warning].git/info/exclude: {error}"));
     }
     tokio::select! {
-        result = agent.work(tasking) => result,
+        result = agent.work(tasking, refresh) => result,
         never = signals.listen() => match never {},
         never = agent.heartbeat() => match never {},
     }
@@ -142,27 +171,42 @@ impl Agent {
         }
     }
 
-    async fn work(&self, mut tasking: Tasking) -> Result<(), AgentError> {
+    async fn work(&self, mut tasking: Tasking, refresh: impl AsyncFn()) -> Result<(), AgentError> {
         let way_out = network::open_way_out(self).await;
         let mut begun = 0;
         let mut idle_since = Instant::now();
         loop {
-            while begun < tasking.tasks.len() && !self.stop.is_asked() {
+            while let Some(task) = tasking.tasks.get(begun)
+                && !self.stop.is_asked()
+                && self.may_begin(task)
+            {
                 task::run(self, &tasking, begun).await;
                 begun += 1;
                 idle_since = Instant::now();
             }
-            if tasking.closed || self.stop.is_asked() {
+            if tasking.closed || self.stop.is_asked() || begun < tasking.tasks.len() {
                 break;
             }
-            let idle = tasking.idle_minutes.map_or(IDLE, |minutes| Duration::from_secs_f64(minutes * 60.0));
+            // However short the patience, there is one look after the last task.
+            refresh().await;
+            tasking = self.look_again(tasking);
+            if begun < tasking.tasks.len() {
+                continue;
+            }
+            let idle = tasking.idle_minutes.map_or(IDLE, minutes_of);
             if idle_since.elapsed() >= idle {
-                self.journal.say("no task came for a while: the agent ends");
+                if !idle.is_zero() {
+                    self.journal.say("no task came for a while: the agent ends");
+                }
                 break;
             }
-            tasking = self.appended(tasking).await;
+            let mut stop = self.stop.clone();
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_AGAIN.min(self.config.heartbeat)) => {}
+                _ = stop.over(Urgency::None) => {}
+            }
         }
-        let unfinished = begun < tasking.tasks.len();
+        let unfinished = begun < tasking.tasks.len() && self.stop.is_asked();
         let (conclusion, mut message) = self.reporter.read(|report| overall(report, unfinished));
         if let Some(trouble) = self.journal.trouble() {
             message = Some(message.map_or(trouble.clone(), |message| format!("{message} ({trouble})")));
@@ -184,13 +228,23 @@ impl Agent {
         })?)
     }
 
-    /// Waits a little, then looks whether tasks were appended. A file that cannot be read just now is looked at again.
-    async fn appended(&self, tasking: Tasking) -> Tasking {
-        let mut stop = self.stop.clone();
-        tokio::select! {
-            () = tokio::time::sleep(LOOK_AGAIN.min(self.config.heartbeat)) => {}
-            _ = stop.over(Urgency::None) => return tasking,
+    /// Whether a task may follow those before it: they did what they should, and left it time and money. What is not begun is not in the
+    /// report, so that who asked for it knows.
+    fn may_begin(&self, task: &Task) -> bool {
+        let warm = self.warm.borrow();
+        let Some(since) = warm.since else { return true };
+        let spent = task.limits.budget_usd.is_some_and(|budget| warm.spent >= budget);
+        let over = task.limits.timeout_minutes.is_some_and(|minutes| since.elapsed() >= minutes_of(minutes));
+        let last = self.reporter.read(|report| report.tasks.last().and_then(|task| task.conclusion));
+        let may = last.is_some_and(is_good) && !spent && !over;
+        if !may {
+            self.journal.say(&format!("task {} is not begun", task.id));
         }
+        may
+    }
+
+    /// Looks whether tasks were appended. A file that cannot be read just now is looked at again.
+    fn look_again(&self, tasking: Tasking) -> Tasking {
         match self.workspace.tasking() {
             Ok(new) if new.run == tasking.run && new.job == tasking.job && new.attempt == tasking.attempt => {
                 new
@@ -201,24 +255,31 @@ impl Agent {
     }
 }
 
-/// The attempt's conclusion from those of its tasks: the first that is not a success, else a success if anything changed.
+/// The attempt's conclusion from those of its tasks: the last one's where that is not good, else a success if anything changed.
 fn overall(report: &Report, unfinished: bool) -> (Conclusion, Option<String>) {
-    let conclusions = || report.tasks.iter().filter_map(|task| task.conclusion);
-    let good = |conclusion: &Conclusion| matches!(conclusion, Conclusion::Success | Conclusion::NoChanges);
-    if let Some(bad) = conclusions().find(|conclusion| !good(conclusion)) {
-        return (bad, report.message.clone());
-    }
-    if unfinished {
-        return (
+    let message = report.message.clone();
+    match report.tasks.last().and_then(|task| task.conclusion) {
+        Some(bad) if !is_good(bad) => (bad, message),
+        _ if unfinished => (
             Conclusion::Cancelled,
             Some("The job was cancelled before all of its tasks were done.".to_owned()),
-        );
+        ),
+        None => (Conclusion::NoChanges, Some("There was no task.".to_owned())),
+        Some(last) => {
+            let success = report.tasks.iter().any(|task| task.conclusion == Some(Conclusion::Success));
+            (if success { Conclusion::Success } else { last }, message)
+        }
     }
-    match conclusions().find(|conclusion| *conclusion == Conclusion::Success) {
-        Some(success) => (success, report.message.clone()),
-        None if report.tasks.is_empty() => (Conclusion::NoChanges, Some("There was no task.".to_owned())),
-        None => (Conclusion::NoChanges, report.message.clone()),
-    }
+}
+
+/// Whether a task's end lets another follow it. A question does: what follows may be the answer.
+fn is_good(conclusion: Conclusion) -> bool {
+    matches!(conclusion, Conclusion::Success | Conclusion::NoChanges | Conclusion::NeedsInput)
+}
+
+/// Minutes of a limit.
+pub(crate) fn minutes_of(minutes: f64) -> Duration {
+    Duration::from_secs_f64(minutes * 60.0)
 }
 
 pub(crate) fn end(report: &mut Report, conclusion: Conclusion, message: String) {

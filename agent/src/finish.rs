@@ -1,15 +1,17 @@
 //! The end of a task: commits what is left over, writes the bundle, and says what came of it.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use cloud_code_git::{Oid, bundle, stage};
-use cloud_code_model::task::{Changes, Conclusion, Status, Step, StepConclusion, Task, TaskReport};
+use cloud_code_model::task::{
+    BUNDLE_FILE, Changes, Conclusion, Status, Step, StepConclusion, Task, TaskReport,
+};
 
 use crate::agent::{Agent, words};
 use crate::environment::default_author;
 use crate::task::TaskState;
-use crate::workspace::Workspace;
 
 /// The commit that the workspace stands at, where it has one. What else is wrong with it, [`finish`] will tell.
 pub(crate) async fn head(agent: &Agent) -> Option<String> {
@@ -39,8 +41,13 @@ pub(crate) async fn finish(state: &mut TaskState<'_>, start: Option<String>) {
     let index = state.index;
     state.agent.report(|report| {
         report.salvaged |= bad && changed;
-        if bad || report.message.is_none() {
-            report.message = message.or(report.message.take());
+        // What an earlier task had to say was a question at most.
+        report.message = message;
+        if changes.is_some() {
+            // The one bundle is this task's now, with all that was done before it.
+            for earlier in report.tasks.iter_mut().take(index).filter_map(|task| task.changes.as_mut()) {
+                (earlier.bundle, earlier.sha256) = (None, None);
+            }
         }
         if let Some(task) = report.tasks.get_mut(index) {
             task.status = Status::Completed;
@@ -74,7 +81,6 @@ struct Job {
     message: String,
     author: stage::Author,
     exclude: Vec<String>,
-    bundle: String,
 }
 
 impl Job {
@@ -89,13 +95,7 @@ impl Job {
             branch: branch.clone(),
             message: commit_message.clone().unwrap_or_else(|| format!("Work on {branch}")),
             author: stage::Author { name: author.name, email: author.email },
-            exclude: agent
-                .workspace
-                .never_committed(state.index + 1)
-                .into_iter()
-                .chain(state.restored.clone())
-                .collect(),
-            bundle: Workspace::bundle_name(state.index),
+            exclude: agent.workspace.never_committed().into_iter().chain(state.restored.clone()).collect(),
         }
     }
 
@@ -107,12 +107,18 @@ impl Job {
         stage::commit_all(&self.root, &self.message, &self.author, &exclude).map_err(tell)?;
         let head = stage::head(&self.root).map_err(tell)?.ok_or("the workspace has no commit")?;
         let unchanged = Changes { base: base.to_string(), head: head.to_string(), ..Changes::default() };
+        let out = self.folder.join(BUNDLE_FILE);
         if head == base {
-            return Ok(unchanged);
+            // An earlier task may have left one.
+            return match fs::remove_file(&out) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    Err(format!("{}: {error}", out.display()))
+                }
+                _ => Ok(unchanged),
+            };
         }
         let summary = stage::summary(&self.root, base, head).map_err(tell)?;
         let refname = format!("refs/heads/{}", self.branch);
-        let out = self.folder.join(&self.bundle);
         let info = bundle::write(&self.root, base, head, &refname, &out).map_err(tell)?;
         sync(&out).map_err(|error| format!("{}: {error}", out.display()))?;
         Ok(Changes {
@@ -120,7 +126,7 @@ impl Job {
             files: summary.files as u64,
             insertions: summary.insertions as u64,
             deletions: summary.deletions as u64,
-            bundle: Some(self.bundle.clone()),
+            bundle: Some(BUNDLE_FILE.to_owned()),
             sha256: Some(info.sha256),
             ..unchanged
         })

@@ -9,9 +9,9 @@ use cloud_code_model::task::{
 };
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
-use tokio::time::{Duration, Instant};
+use tokio::time::Instant;
 
-use crate::agent::Agent;
+use crate::agent::{Agent, minutes_of};
 use crate::environment::{self, Variables};
 use crate::expressions::Scope;
 use crate::files::Answers;
@@ -36,6 +36,8 @@ pub(crate) struct TaskState<'a> {
     base: Variables,
     /// The task's `env`, and what steps added through GITHUB_ENV.
     pub(crate) env: IndexMap<String, String>,
+    /// The latter alone.
+    added: IndexMap<String, String>,
     path: Vec<String>,
     pub(crate) contexts: Contexts,
     /// The context `steps`.
@@ -45,7 +47,7 @@ pub(crate) struct TaskState<'a> {
     pub(crate) status: JobStatus,
     pub(crate) deadline: Option<Instant>,
     pub(crate) timed_out: bool,
-    /// US dollars that agent steps have spent.
+    /// US dollars that agent steps have spent, those of earlier tasks too.
     pub(crate) spent: f64,
     /// What a CLI last asked.
     pub(crate) question: Option<String>,
@@ -89,6 +91,7 @@ pub(crate) async fn run(agent: &Agent, tasking: &Tasking, index: usize) {
     }
     // Nothing may write to the tree while it is committed.
     state.groups.iter().for_each(Group::kill);
+    state.hand_on();
     finish::finish(&mut state, start).await;
 }
 
@@ -101,29 +104,38 @@ impl<'a> TaskState<'a> {
     fn new(agent: &'a Agent, tasking: &'a Tasking, index: usize) -> TaskState<'a> {
         let task = &tasking.tasks[index];
         let config = &agent.config;
-        let deadline = task
-            .limits
-            .timeout_minutes
-            .map(|minutes| Instant::now() + Duration::from_secs_f64(minutes * 60.0));
+        let mut warm = agent.warm.borrow_mut();
+        let since = *warm.since.get_or_insert_with(Instant::now);
+        let deadline = task.limits.timeout_minutes.map(|minutes| since + minutes_of(minutes));
         TaskState {
             agent,
             task,
             index,
             base: environment::base(config, tasking, task, &agent.home, agent.temporary.path()),
             env: IndexMap::new(),
-            path: Vec::new(),
+            added: warm.env.clone(),
+            path: warm.path.clone(),
             contexts: contexts(agent, task),
-            steps: Map::new(),
+            steps: warm.steps.clone(),
             begun: 0,
             status: JobStatus::Success,
             deadline,
             timed_out: false,
-            spent: 0.0,
+            spent: warm.spent,
             question: None,
             failure: None,
             groups: Vec::new(),
             restored: Vec::new(),
         }
+    }
+
+    /// Leaves to the next task what a step leaves to the next.
+    fn hand_on(&self) {
+        let mut warm = self.agent.warm.borrow_mut();
+        warm.spent = self.spent;
+        warm.env.clone_from(&self.added);
+        warm.path.clone_from(&self.path);
+        warm.steps.clone_from(&self.steps);
     }
 
     /// Takes what CLIs read as instructions from the default branch, where the task wants that.
@@ -150,6 +162,7 @@ impl<'a> TaskState<'a> {
     /// Replaces the expressions in the task's `env`.
     fn begin(&mut self) -> Result<(), String> {
         self.env = self.scope().variables(&self.task.env)?;
+        self.env.extend(self.added.clone());
         Ok(())
     }
 
@@ -218,6 +231,7 @@ impl<'a> TaskState<'a> {
     /// Takes over what a step handed on. The error is the step's.
     pub(crate) fn take(&mut self, answers: Answers, result: &mut StepResult) -> Result<(), String> {
         self.path.extend(answers.path);
+        self.added.extend(answers.env.clone());
         self.env.extend(answers.env);
         for (name, value) in &answers.outputs {
             if self.agent.journal.mask(value) != *value {

@@ -84,11 +84,6 @@ impl Workspace {
         self.folder().join(REPORTING_TEMPORARY)
     }
 
-    /// File name of the bundle of the task with this number, counted from 0.
-    pub(crate) fn bundle_name(index: usize) -> String {
-        if index == 0 { BUNDLE_FILE.to_owned() } else { format!("changes-{}.bundle", index + 1) }
-    }
-
     /// Reads the tasking anew.
     pub(crate) fn tasking(&self) -> Result<Tasking, ReadError> {
         let path = self.folder().join(TASKING_FILE);
@@ -106,8 +101,8 @@ impl Workspace {
     }
 
     /// Paths, relative to the root, that are never committed: the files of this folder that are not the repository's own.
-    pub(crate) fn never_committed(&self, tasks: usize) -> Vec<String> {
-        let own = [
+    pub(crate) fn never_committed(&self) -> Vec<String> {
+        [
             TASKING_FILE,
             REPORTING_FILE,
             REPORTING_TEMPORARY,
@@ -116,10 +111,10 @@ impl Workspace {
             SESSION_FILE,
             SESSION_TEMPORARY,
             EARLIER_SESSION_FILE,
+            BUNDLE_FILE,
         ]
-        .map(str::to_owned);
-        let bundles = (0..tasks.max(1)).map(Workspace::bundle_name);
-        own.into_iter().chain(bundles).map(|name| format!("{FOLDER}/{name}")).collect()
+        .map(|name| format!("{FOLDER}/{name}"))
+        .into()
     }
 
     /// Tells git of these files too, so that a `git add --all` inside a step leaves them alone. A workspace without a
@@ -138,8 +133,7 @@ impl Workspace {
             Err(error) => return Err(error),
         };
         let mut lines: Vec<String> =
-            self.never_committed(1).into_iter().map(|name| format!("/{name}")).collect();
-        lines.push(format!("/{FOLDER}/changes-*.bundle"));
+            self.never_committed().into_iter().map(|name| format!("/{name}")).collect();
         // aider's map of the repository, which it keeps beside the work wherever it is told to.
         lines.push("/.aider.tags.cache.v*/".to_owned());
         lines.retain(|line| !known.lines().any(|known| known == line));

@@ -17,6 +17,11 @@ pub enum Command {
         /// What follows the first line.
         instructions: String,
     },
+    /// `/cloud-code also WORDS`: say this to the agent that is at work; where none is, start a run with it.
+    Also {
+        /// The rest of the comment, trimmed; may have several lines.
+        words: String,
+    },
     /// `/cloud-code cancel [--force]`: end this running runs.
     Cancel {
         /// Jobs too that say `if: always()`.
@@ -47,7 +52,7 @@ pub enum Command {
 const PREFIX: &str = "/cloud-code";
 
 /// The commands, as shown to a person who mistyped one.
-pub const KNOWN: &[&str] = &["run", "cancel", "approve", "reject", "rerun"];
+pub const KNOWN: &[&str] = &["run", "also", "cancel", "approve", "reject", "rerun"];
 
 /// Reads the command that a comment begins with; `None` where it does not begin with one.
 ///
@@ -62,6 +67,7 @@ pub fn parse(comment: &str) -> Option<Command> {
     let (word, tail) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
     Some(match word.to_ascii_lowercase().as_str() {
         "run" => dispatch(tail).unwrap_or_else(|| Command::Run { instructions: tail.trim().to_owned() }),
+        "also" => Command::Also { words: tail.trim().to_owned() },
         "cancel" | "stop" => Command::Cancel { force: tail.split_whitespace().any(|word| word == "--force") },
         "approve" => Command::Approve { job: first_word(tail) },
         "reject" => Command::Reject { job: first_word(tail) },
@@ -121,6 +127,10 @@ mod tests {
         check("/cloud-code run", run(""));
         check("/cloud-code run\r\n", run(""));
         check("\n/cloud-code  RUN  use tabs\nand tests", run("use tabs\nand tests"));
+        let also = |words: &str| Some(Command::Also { words: words.to_owned() });
+        check("/cloud-code also  a test\nand\n", also("a test\nand"));
+        check("/cloud-code Also deploy.yml a=b", also("deploy.yml a=b"));
+        check("/cloud-code also", also(""));
         check("/cloud-code cancel please", Some(Command::Cancel { force: false }));
         check("/cloud-code cancel --force", Some(Command::Cancel { force: true }));
         let start = |workflow: &str, inputs: &[(&str, &str)], instructions: &str| {

@@ -1,6 +1,8 @@
 //! The run engine, through its one door: tables of single transitions, and random walks that check the invariants.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
+#[path = "engine/additions.rs"]
+mod additions;
 #[path = "engine/bounds.rs"]
 mod bounds;
 #[path = "engine/interrupted.rs"]
@@ -410,6 +412,7 @@ fn any_input() -> impl Strategy<Value = Input> {
             pushed: None
         }),
         Just(cancel()),
+        (1u64..9).prop_map(|comment| additions::also(comment, "and a test")),
         Just(Input::Tick),
         prop::sample::select(vec!["a", "b"]).prop_map(|by| Input::Begin { by: by.to_owned(), seconds: 60 }),
         (1u64..20).prop_map(|id| Input::EffectDone { id }),

@@ -100,6 +100,14 @@ fn is_branch_of(branch: &str, subject: u64, run: &str) -> bool {
     branch.strip_prefix(&own).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
+/// The issue that runs which gave a branch its name were about; 0 where they were about none.
+pub(super) fn subject_of(branch: &str) -> Option<u64> {
+    if branch.starts_with("cloud-code/run-") {
+        return Some(0);
+    }
+    branch.strip_prefix("cloud-code/issue-")?.split('-').next()?.parse().ok()
+}
+
 /// What an earlier attempt must have been.
 struct Wanted<'a> {
     job: &'a Job,
@@ -201,6 +209,8 @@ fn note(run: &Run, job: &str, attempt: &Attempt) -> String {
         }
     };
     words("asked", run.context["cloud_code"]["instructions"].as_str());
+    let added = run.additions.iter().filter(|addition| attempt.additions.contains(&addition.comment));
+    added.for_each(|addition| words("asked", Some(&addition.words)));
     words("done", report.and_then(|report| report.summary.as_deref()));
     if attempt.conclusion != Some(Conclusion::Success) {
         words(
@@ -217,7 +227,20 @@ fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::is_branch_of;
+    use super::{is_branch_of, subject_of};
+
+    #[test]
+    fn branches_name_whom_they_were_made_for() {
+        for (branch, expected) in [
+            ("cloud-code/issue-42", Some(42)),
+            ("cloud-code/issue-42-codex-2", Some(42)),
+            ("cloud-code/run-0123456", Some(0)),
+            ("cloud-code/issue-x", None),
+            ("feature", None),
+        ] {
+            assert_eq!(subject_of(branch), expected, "{branch}");
+        }
+    }
 
     #[test]
     fn branches_name_what_they_are_for() {

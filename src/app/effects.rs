@@ -1,6 +1,6 @@
 //! Executing a run's outbox, one effect after the other, until nothing is due.
 
-use super::{App, AppError, groups, publish, tell, update, watch};
+use super::{App, AppError, additions, groups, publish, tell, update, watch};
 use crate::ports::{Artifact, Lane, Stored};
 use cloud_code_model::ids::{AttemptId, RunId};
 use cloud_code_model::run::{Effect, Input, Outgoing, Run, StopReason};
@@ -149,6 +149,10 @@ async fn execute(app: &App, run: &Run, outgoing: &Outgoing) -> Result<Option<Inp
         Effect::Leave { ticket, group } => groups::leave(app, run, *ticket, group).await.map(|()| None),
         Effect::Check { job, attempt } => tell::check(app, run, &run.attempt_id(job, *attempt)).await,
         Effect::Discard { job, attempt } => discard(app, &run.attempt_id(job, *attempt)).await,
+        Effect::Append { job, attempt } => {
+            additions::append(app, run, &run.attempt_id(job, *attempt)).await.map(|()| None)
+        }
+        Effect::FollowUp { comment } => additions::follow_up(app, run, *comment).await.map(|()| None),
         Effect::Tell => tell::tell(app, run).await,
     }
 }

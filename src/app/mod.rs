@@ -4,6 +4,7 @@
 //! asks for, [`launch`] starts an attempt when there is room, [`watch`] reads its reports, [`publish`] puts its change on
 //! the forge, [`sweep`] finds what a crash left behind.
 
+mod additions;
 pub mod cancel;
 mod continuation;
 pub mod effects;

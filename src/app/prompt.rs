@@ -22,6 +22,21 @@ const TEMPLATE: &str = "{{ where }}
 
 {{ rules }}";
 
+/// What an agent at work is told when a person adds something. It mostly stands in the conversation that it has had so far; where that can't
+/// be gone on with, this is all that it knows.
+pub(super) const ALSO: &str = "{{ instructions }}Go on from what was done so far: it is in the working tree and its commits. Whatever these words do not touch stays as it is.
+
+# What was asked before
+
+{{ where }}
+
+{{ task }}
+
+{{ about }}
+# Rules
+
+{{ rules }}";
+
 /// What a prompt is made of.
 pub(super) struct Prompt<'a> {
     pub(super) repository: &'a str,
@@ -32,8 +47,10 @@ pub(super) struct Prompt<'a> {
     pub(super) issue: Option<&'a Issue>,
     /// Only those whose authors may write to the repository, as they stood when the run was triggered.
     pub(super) comments: &'a [Comment],
-    /// From `/cloud-code run …`.
+    /// From `/cloud-code run …` or `/cloud-code also …`.
     pub(super) instructions: Option<&'a str>,
+    /// Who wrote the latter.
+    pub(super) added_by: Option<&'a str>,
     /// What earlier jobs left, see [`super::handover`].
     pub(super) handover: &'a str,
     /// The step's own `with.prompt`, rendered.
@@ -135,10 +152,15 @@ impl Prompt<'_> {
 
     fn added(&self) -> String {
         match self.instructions.filter(|text| !text.is_empty()) {
-            Some(text) => format!(
-                "The person who started you adds:\n\n{}\n",
-                fenced("instructions", &visible(text, MAX_COMMENT))
-            ),
+            Some(text) => {
+                let who = match self.added_by {
+                    None => "The person who started you adds".to_owned(),
+                    Some(login) => {
+                        format!("While you worked, {login}, who may write to this repository, added")
+                    }
+                };
+                format!("{who}:\n\n{}\n", fenced("instructions", &visible(text, MAX_COMMENT)))
+            }
             None => String::new(),
         }
     }

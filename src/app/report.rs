@@ -4,7 +4,9 @@ use super::{App, AppError, given, network};
 use crate::ports::{Artifact, ArtifactError};
 use cloud_code_model::ids::AttemptId;
 use cloud_code_model::mask::Masker;
-use cloud_code_model::run::{Conclusion, Input, ReportSummary, Run, SessionSummary, StepSummary, Usage};
+use cloud_code_model::run::{
+    Addition, Conclusion, Input, ReportSummary, Run, SessionSummary, StepSummary, Usage,
+};
 use cloud_code_model::task::{self, Annotation, AnnotationLevel, Report, StepReport};
 use cloud_code_model::untrusted::visible;
 use serde_json::{Map, Value, json};
@@ -126,7 +128,8 @@ fn summarise(report: &Report, masker: &Masker) -> ReportSummary {
             });
         }
     }
-    let summary = steps.clone().filter_map(|step| step.summary.as_deref()).next_back();
+    let said = |task: &task::TaskReport| task.steps.iter().rev().find_map(|step| step.summary.clone());
+    let summary: Vec<String> = report.tasks.iter().filter_map(said).collect();
     let error = steps.clone().filter_map(|step| step.error.as_deref()).next_back();
     let finished = report.status == task::Status::Completed;
     let outputs = report.tasks.iter().flat_map(|task| &task.outputs);
@@ -134,7 +137,7 @@ fn summarise(report: &Report, masker: &Masker) -> ReportSummary {
         sequence: report.sequence,
         conclusion: finished.then(|| report.conclusion.map_or(Conclusion::Failure, conclusion)),
         message: report.message.as_deref().or(error).map(|text| clean(text, MAX_MESSAGE)),
-        summary: summary.map(|text| clean(text, MAX_SUMMARY)),
+        summary: (!summary.is_empty()).then(|| clean(&summary.join("\n\n"), MAX_SUMMARY)),
         usage,
         steps: steps
             .clone()
@@ -157,19 +160,38 @@ fn summarise(report: &Report, masker: &Masker) -> ReportSummary {
             .any(|task| task.changes.as_ref().is_some_and(|changes| changes.bundle.is_some())),
         salvaged: report.salvaged,
         blocked_hosts: network::blocked_hosts(&report.blocked_hosts, masker),
-        sessions: steps
-            .clone()
-            .filter(|step| step.session.is_some() || step.not_resumed.is_some())
-            .map(|step| session(step, masker))
-            .take(task::MAX_CONVERSATIONS)
-            .collect(),
+        sessions: sessions(steps, masker),
         outputs: outputs
             .filter(|(name, _)| matches!(name.as_str(), "pr-title" | "pr-body" | "pick"))
             .map(|(name, value)| (name.clone(), clean(value, MAX_SUMMARY)))
             .collect(),
         job_outputs: BTreeMap::new(),
         outputs_error: None,
+        heard: report.tasks.iter().filter(|task| is_begun(task)).filter_map(addition).collect(),
     }
+}
+
+fn addition(task: &task::TaskReport) -> Option<u64> {
+    Addition::of_task(&task.id)
+}
+
+/// Whether any of its steps was.
+fn is_begun(task: &task::TaskReport) -> bool {
+    task.steps.iter().any(|step| step.started_at.is_some())
+}
+
+/// The conversations; one that a later task went on with is still one.
+fn sessions<'a>(steps: impl Iterator<Item = &'a StepReport>, masker: &Masker) -> Vec<SessionSummary> {
+    let mut sessions: Vec<SessionSummary> = Vec::new();
+    for step in steps.filter(|step| step.session.is_some() || step.not_resumed.is_some()) {
+        let new = session(step, masker);
+        let same =
+            |known: &SessionSummary| (&known.step, &known.cli, &known.id) == (&new.step, &new.cli, &new.id);
+        if sessions.len() < task::MAX_CONVERSATIONS && !sessions.iter().any(same) {
+            sessions.push(new);
+        }
+    }
+    sessions
 }
 
 fn steps_of(report: &Report) -> impl DoubleEndedIterator<Item = &StepReport> + Clone {

@@ -139,7 +139,8 @@ pub async fn note(app: &App, repository: &Repository, workflows: &[Workflow]) ->
     Err(AppError::Bug(format!("the schedules of {key} could not be saved in {MAX_ROUNDS} rounds")))
 }
 
-async fn push(app: &App, delivery: &Delivery) -> Result<Pushed, AppError> {
+/// Puts a delivery of our own in line, once for its id.
+pub(super) async fn push(app: &App, delivery: &Delivery) -> Result<Pushed, AppError> {
     let bytes = delivery.to_bytes().map_err(|error| AppError::Bug(format!("a delivery: {error}")))?;
     Ok(app.queue.push(Lane::Deliveries, &delivery.id, bytes, Duration::ZERO).await?)
 }
@@ -158,8 +159,8 @@ fn due(
     delivery(app, id, DUE, repository, event, now)
 }
 
-/// A delivery of our own making. Our App is its sender: nobody in particular wanted it.
-fn delivery(
+/// A delivery of our own making. Our App is its sender where it names none: nobody in particular wanted it.
+pub(super) fn delivery(
     app: &App,
     id: String,
     event: &str,
@@ -168,7 +169,9 @@ fn delivery(
     now: Timestamp,
 ) -> Result<Delivery, AppError> {
     payload["repository"] = intake::payload::repository(repository);
-    payload["sender"] = json!({ "login": app.forge.own_login(), "type": "Bot" });
+    if payload["sender"].is_null() {
+        payload["sender"] = json!({ "login": app.forge.own_login(), "type": "Bot" });
+    }
     payload["installation"] = json!({ "id": repository.installation });
     let payload = serde_json::value::to_raw_value(&payload)
         .map_err(|error| AppError::Bug(format!("an event of our own: {error}")))?;

@@ -6,10 +6,11 @@ use super::{App, handover, prompt, render, variables};
 use crate::ports::{ForgeError, Issue};
 use cloud_code_model::expression::{Contexts, Value as Computed};
 use cloud_code_model::ids::AttemptId;
-use cloud_code_model::run::{Job, Origin, Run};
+use cloud_code_model::run::{Addition, Job, Origin, Run};
 use cloud_code_model::task;
 use cloud_code_model::workflow::{Action, Step};
 use serde_json::Value;
+use std::cell::Cell;
 
 /// The text of `tasking.yaml`.
 pub(super) async fn write(
@@ -32,7 +33,7 @@ pub(super) async fn write(
     if let Some(earlier) = &earlier {
         handover.push_str(&earlier.note);
     }
-    let prompt = |task: Option<&str>, template: Option<&str>| {
+    let prompt = |task: Option<&str>, template: Option<&str>, added: Option<&Addition>| {
         prompt::build(&prompt::Prompt {
             repository: &run.repository.full_name(),
             branch: &origin.branch,
@@ -40,56 +41,73 @@ pub(super) async fn write(
             continues: origin.continues,
             issue: issue.as_ref(),
             comments: &comments,
-            instructions: wish["instructions"].as_str(),
+            instructions: added.map(|added| added.words.as_str()).or(wish["instructions"].as_str()),
+            added_by: added.map(|added| added.by.as_str()),
             handover: &handover,
             task,
-            template,
+            template: added.map(|_| prompt::ALSO).or(template),
             protected: &app.settings.policy.protected,
         })
     };
     let vars = variables::of_job(app, run, job).await?;
     let contexts = run.contexts(job).with("vars", Computed::from(&vars));
     let place = format!("{}: jobs.{}", run.workflow.path, job.key);
-    let writer = Steps { default_cli: &app.settings.default_cli, contexts: &contexts, prompt: &prompt };
-    let steps = writer.steps(&run.steps(job), &place).map_err(Failure::Never)?;
+    let default_cli = app.settings.default_cli.as_str();
+    let steps = |from: usize, added: Option<&Addition>| {
+        let added = Cell::new(added);
+        let writer = Steps { default_cli, contexts: &contexts, prompt: &prompt, added: &added };
+        writer.steps(&run.steps(job), from, &place).map_err(Failure::Never)
+    };
     let mut context = run.context_values(job);
     context.insert("github".to_owned(), github(run, job));
     context.insert("vars".to_owned(), vars);
     let (title, number) =
         (issue.as_ref().map_or(run.subject.title.as_str(), |issue| &issue.title), run.subject.number);
     let title = one_line(title, 72);
+    let first = task::Task {
+        id: "t1".to_owned(),
+        repository: task::Repository {
+            owner: run.repository.owner.clone(),
+            name: run.repository.name.clone(),
+            default_branch: origin.target.clone(),
+        },
+        base: origin.base.clone(),
+        branch: origin.branch.clone(),
+        env: run.env(job),
+        context: Value::Object(context),
+        steps: steps(0, None)?,
+        limits: task::Limits {
+            timeout_minutes: Some(job.spec.timeout_minutes),
+            budget_usd: job.spec.budget_usd.or(app.settings.budget_usd),
+            silence_minutes: Some(app.settings.silence_minutes),
+        },
+        author: Some(task::Author {
+            name: app.settings.author.0.clone(),
+            email: app.settings.author.1.clone(),
+        }),
+        commit_message: Some(if number == 0 { title } else { format!("{title}\n\nFixes #{number}") }),
+        restore_instructions: issue.as_ref().is_some_and(|issue| issue.is_pull),
+        earlier: earlier.map(|earlier| earlier.earlier),
+    };
+    let mut tasks = vec![first.clone()];
+    // What was added: again from the first agent on, which is told the words; what was made ready for it is.
+    let given = run.attempt(attempt).map_or(&[][..], |attempt| &attempt.additions);
+    if let Some(from) = run.steps(job).iter().position(Step::has_agent) {
+        for addition in run.additions.iter().filter(|addition| given.contains(&addition.comment)) {
+            let steps = steps(from, Some(addition))?;
+            tasks.push(task::Task { id: addition.task_id(), steps, earlier: None, ..first.clone() });
+        }
+    }
+    // An agent looks once more before it ends, for what was added meanwhile.
+    let open = run.has_agent(job);
     let tasking = task::Tasking {
         version: task::VERSION,
         run: run.id.to_string(),
         job: job.key.clone(),
         attempt: attempt.number,
-        closed: true,
-        idle_minutes: None,
-        tasks: vec![task::Task {
-            id: "t1".to_owned(),
-            repository: task::Repository {
-                owner: run.repository.owner.clone(),
-                name: run.repository.name.clone(),
-                default_branch: origin.target.clone(),
-            },
-            base: origin.base.clone(),
-            branch: origin.branch.clone(),
-            env: run.env(job),
-            context: Value::Object(context),
-            steps,
-            limits: task::Limits {
-                timeout_minutes: Some(job.spec.timeout_minutes),
-                budget_usd: job.spec.budget_usd.or(app.settings.budget_usd),
-                silence_minutes: Some(app.settings.silence_minutes),
-            },
-            author: Some(task::Author {
-                name: app.settings.author.0.clone(),
-                email: app.settings.author.1.clone(),
-            }),
-            commit_message: Some(if number == 0 { title } else { format!("{title}\n\nFixes #{number}") }),
-            restore_instructions: issue.as_ref().is_some_and(|issue| issue.is_pull),
-            earlier: earlier.map(|earlier| earlier.earlier),
-        }],
+        closed: !open,
+        idle_minutes: open.then_some(0.0),
+        tasks,
     };
     tasking.to_yaml().map_err(|error| Failure::Never(error.to_string()))
 }
@@ -103,20 +121,30 @@ fn github(run: &Run, job: &Job) -> Value {
     context
 }
 
-/// Builds a prompt from a step's own task and template, both rendered.
-type Prompter<'a> = dyn Fn(Option<&str>, Option<&str>) -> Result<String, String> + 'a;
+/// Builds a prompt from a step's own task and template, both rendered, or from what was added.
+type Prompter<'a> = dyn Fn(Option<&str>, Option<&str>, Option<&Addition>) -> Result<String, String> + 'a;
 
 /// Writes steps for the agent.
-struct Steps<'a> {
+struct Steps<'a, 'w> {
     default_cli: &'a str,
     contexts: &'a Contexts,
     prompt: &'a Prompter<'a>,
+    /// What the first agent is told, in place of its own prompt.
+    added: &'a Cell<Option<&'w Addition>>,
 }
 
-impl Steps<'_> {
-    fn steps(&self, steps: &[Step], place: &str) -> Result<Vec<task::Step>, String> {
-        let numbered = steps.iter().enumerate();
-        numbered.map(|(n, step)| self.step(step, &format!("{place}.steps[{n}]"))).collect()
+impl Steps<'_, '_> {
+    /// Those from this one on; each keeps its name, also where that is its number.
+    fn steps(&self, steps: &[Step], from: usize, place: &str) -> Result<Vec<task::Step>, String> {
+        let numbered = steps.iter().enumerate().skip(from);
+        let write = |(n, step): (usize, &Step)| {
+            let mut written = self.step(step, &format!("{place}.steps[{n}]"))?;
+            if from > 0 && written.id.as_deref().is_none_or(str::is_empty) {
+                written.id = Some(format!("step-{}", n + 1));
+            }
+            Ok(written)
+        };
+        numbered.map(write).collect()
     }
 
     fn step(&self, step: &Step, place: &str) -> Result<task::Step, String> {
@@ -130,7 +158,7 @@ impl Steps<'_> {
             let template = with.shift_remove("template");
             let template = template.as_ref().and_then(Value::as_str);
             let template = template.map(|text| render::text(text, self.contexts, &at)).transpose()?;
-            let text = (self.prompt)(task.as_deref(), template.as_deref())
+            let text = (self.prompt)(task.as_deref(), template.as_deref(), self.added.take())
                 .map_err(|error| format!("{place}.{error}"))?;
             with.insert("prompt".to_owned(), Value::String(text));
             with.entry("cli".to_owned()).or_insert_with(|| self.default_cli.into());
@@ -144,7 +172,7 @@ impl Steps<'_> {
                 Some(Box::new(task::Action {
                     inputs: action.inputs.clone(),
                     outputs: action.outputs.clone(),
-                    steps: inner.steps(&action.steps, place)?,
+                    steps: inner.steps(&action.steps, 0, place)?,
                 }))
             }
         };

@@ -103,7 +103,7 @@ pub struct Decision {
     pub subject: Option<u64>,
     /// Who caused it.
     pub actor: Option<String>,
-    /// `started`, `refused` or `ignored`.
+    /// `started`, `added`, `refused`, `ignored`, or what else was done: `cancelled`, `approved`, `rejected`.
     pub outcome: String,
     /// Why, for people.
     pub reason: String,

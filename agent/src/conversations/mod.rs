@@ -177,7 +177,8 @@ fn choose<'a>(
         .or_else(|| free().next().filter(|_| first))
 }
 
-fn step_id(state: &TaskState<'_>, number: usize) -> String {
+/// The id of a step of this task.
+pub(crate) fn step_id(state: &TaskState<'_>, number: usize) -> String {
     let index = state.index;
     let step = |report: &cloud_code_model::task::Report| {
         Some(report.tasks.get(index)?.steps.get(number)?.id.clone())

@@ -75,7 +75,7 @@ pub(crate) async fn run(mut config: AgentConfig, origin: Origin) -> Result<(), A
         return sync.finish().await.map_err(AgentError::Remote);
     }
     let ended = tokio::select! {
-        ended = agent::run(config) => ended,
+        ended = agent::run_with(config, async || sync.look_for_tasks().await) => ended,
         never = sync.follow() => match never {},
     };
     // What was done is worth more than why it ended.

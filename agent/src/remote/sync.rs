@@ -1,4 +1,4 @@
-//! Carries the agent's files to their links, and looks for tasks that were appended and for a newer grant.
+//! Carries the agent's files to their links, looks for a newer grant, and for appended tasks when the agent asks for them.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -30,8 +30,6 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
 const LOGS: Duration = Duration::from_secs(10);
 /// Each further MiB of a log makes it wait so much longer.
 const LOGS_PER_MIB: u32 = 5;
-/// Between two looks for appended tasks, and for a newer grant.
-const ASK: Duration = Duration::from_secs(5);
 /// A newer grant is looked for when the present one has less time left; one comes when half of the hour is over.
 const LEFT: SignedDuration = SignedDuration::from_mins(40);
 /// The first look for it, and how long to wait between two.
@@ -45,7 +43,6 @@ struct Carried {
     report: Option<Report>,
     report_at: Option<Instant>,
     logs: [(u64, Option<SystemTime>, Option<Instant>); 2],
-    asked: Option<Instant>,
     asked_grant: Option<Instant>,
     tasking: Vec<u8>,
 }
@@ -104,7 +101,6 @@ impl Sync {
         loop {
             self.carry_report().await;
             self.carry_logs().await;
-            self.look_for_tasks().await;
             self.look_for_grant().await;
             tokio::time::sleep(LOOK).await;
         }
@@ -168,17 +164,8 @@ impl Sync {
         }
     }
 
-    /// Puts an appended task where the agent looks for it. A tasking that is closed is not looked at any more.
-    async fn look_for_tasks(&self) {
-        let due = {
-            let carried = self.carried.borrow();
-            let open = Tasking::parse(&carried.tasking).is_ok_and(|tasking| !tasking.closed);
-            open && carried.asked.is_none_or(|at| at.elapsed() >= ASK)
-        };
-        if !due {
-            return;
-        }
-        self.carried.borrow_mut().asked = Some(Instant::now());
+    /// Puts an appended task where the agent looks for it; called before it looks. What can't be had now is not there.
+    pub(super) async fn look_for_tasks(&self) {
         let Some(link) = self.link(|grant| grant.get.get(TASKING_FILE).cloned()) else { return };
         let Ok(bytes) = http::get(link, Vec::new()).await else { return };
         if bytes == self.carried.borrow().tasking || Tasking::parse(&bytes).is_err() {

@@ -11,6 +11,7 @@ use tokio::time::{Duration, Instant};
 
 use super::run::exit_code;
 use super::{Settings, StepResult, report};
+use crate::agent::Spoken;
 use crate::cli::{self, Cli, End, Failure, FailureKind, Launch, Reader, Session, Turn};
 use crate::conversations;
 use crate::environment::{Variables, find_program};
@@ -39,8 +40,7 @@ pub(super) async fn run(state: &mut TaskState<'_>, settings: &Settings, step: &A
         Some(id) => Session::Resume(id.to_owned()),
         // A task that was appended goes on with the conversation of the one before it.
         None if state.index > 0 => {
-            let last = state.agent.sessions.borrow().get(&step.cli).cloned();
-            last.map_or_else(new_session, Session::Resume)
+            spoken(state, settings.number, &step.cli).map_or_else(new_session, Session::Resume)
         }
         None => match conversations::earlier(state, settings.number, &step.cli, cli, &series.variables).await
         {
@@ -123,6 +123,15 @@ pub(super) async fn run(state: &mut TaskState<'_>, settings: &Settings, step: &A
         };
         return series.result(state, result);
     }
+}
+
+/// The last conversation of the step with the same id, else the last with its CLI.
+fn spoken(state: &TaskState<'_>, number: usize, cli: &str) -> Option<String> {
+    let id = conversations::step_id(state, number);
+    let warm = state.agent.warm.borrow();
+    let with_cli = || warm.spoken.iter().rev().filter(|spoken| spoken.cli == cli);
+    let found = with_cli().find(|spoken| spoken.step == id).or_else(|| with_cli().next());
+    found.map(|spoken| spoken.session.clone())
 }
 
 fn new_session() -> Session {
@@ -329,7 +338,11 @@ impl Series<'_> {
             );
         }
         if let Some(session) = &session {
-            state.agent.sessions.borrow_mut().insert(self.step.cli.clone(), session.clone());
+            state.agent.warm.borrow_mut().spoken.push(Spoken {
+                step: conversations::step_id(state, self.settings.number),
+                cli: self.step.cli.clone(),
+                session: session.clone(),
+            });
             let cli = (self.step.cli.as_str(), self.cli);
             state.agent.conversations.note(state, self.settings.number, cli, session, &self.variables);
             result.outputs.insert("session".to_owned(), session.clone());

@@ -175,7 +175,7 @@ impl Lab {
 
     /// Checks that the bundle is what the report says.
     pub(crate) fn check_bundle(&self, report: &Report) {
-        let changes = report.tasks[0].changes.as_ref().unwrap();
+        let changes = report.tasks.last().unwrap().changes.as_ref().unwrap();
         let bytes = fs::read(self.root().join(".cloud-code").join(changes.bundle.as_ref().unwrap())).unwrap();
         assert_eq!(hex::encode(Sha256::digest(&bytes)), changes.sha256.clone().unwrap());
         let header = cloud_code_git::bundle::parse_header(&bytes).unwrap();

@@ -86,7 +86,7 @@ fn appended_tasks_are_worked_on_until_the_job_is_closed() {
     let tasks: Vec<_> =
         left.report.tasks.iter().map(|task| (task.id.as_str(), task.conclusion.unwrap())).collect();
     assert_eq!(tasks, [("t1", Conclusion::NoChanges), ("t2", Conclusion::Success)]);
-    assert_eq!(left.report.tasks[1].changes.as_ref().unwrap().bundle.as_deref(), Some("changes-2.bundle"));
+    assert_eq!(left.report.tasks[1].changes.as_ref().unwrap().bundle.as_deref(), Some("changes.bundle"));
 }
 
 #[test]

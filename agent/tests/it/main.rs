@@ -1,6 +1,7 @@
 //! The real binary on real git workspaces, with scripts playing the coding CLIs.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod appended;
 mod claude;
 mod clis;
 mod harness;

@@ -93,6 +93,9 @@ pub struct ReportSummary {
     /// Why the job's outputs can't be had: the workflow's mistake.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs_error: Option<String>,
+    /// Comments whose words the agent says it has begun with, see [`super::Addition`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub heard: Vec<u64>,
 }
 
 /// A pull request on the forge.
@@ -201,6 +204,9 @@ pub struct Attempt {
     pub conclusion: Option<Conclusion>,
     /// Why, for people.
     pub reason: Option<String>,
+    /// Comments whose words its agent is given, see [`super::Addition`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub additions: Vec<u64>,
 }
 
 impl AttemptState {
@@ -211,7 +217,10 @@ impl AttemptState {
 }
 
 impl Attempt {
-    pub(super) fn new(number: u32, now: Timestamp) -> Self {
+    /// A further attempt of a job is given what the one before it was given.
+    pub(super) fn next(before: Option<&Self>, now: Timestamp) -> Self {
+        let number = before.map_or(1, |before| before.number + 1);
+        let additions = before.map(|before| before.additions.clone()).unwrap_or_default();
         Self {
             number,
             state: AttemptState::Queued,
@@ -231,7 +240,13 @@ impl Attempt {
             check: None,
             conclusion: None,
             reason: None,
+            additions,
         }
+    }
+
+    /// Of what it was given, what its agent says it has begun with.
+    pub(super) fn heard(&self) -> &[u64] {
+        self.report.as_ref().map_or(&[], |report| &report.heard)
     }
 
     pub(super) fn next_timer(&self, timing: &Timing) -> Option<Timestamp> {

@@ -2,7 +2,7 @@
 
 use super::attempt::AttemptState;
 use super::engine::{current, end_attempt, stop};
-use super::job::JobState;
+use super::job::{Job, JobState};
 use super::next::outlives_cancel;
 use super::outbox::StopReason;
 use super::schedule::end_job;
@@ -34,6 +34,14 @@ pub(super) fn cancel(run: &mut Run, by: String, replaced_by: Option<RunId>, forc
     if force {
         run.hold.iter_mut().for_each(|hold| hold.granted = true);
     }
+}
+
+/// What a job is cancelled by that the failure of another of its matrix ends.
+pub(super) const FAILURE_OF: &str = "the failure of";
+
+/// Whether a person wanted this job to end.
+pub(super) fn ended_by_hand(job: &Job) -> bool {
+    job.cancelled_by.as_ref().is_some_and(|by| !by.starts_with(FAILURE_OF))
 }
 
 /// Ends one job, and what it calls.

@@ -18,6 +18,15 @@ impl Run {
         })
     }
 
+    /// Whether one of its attempts that are not over works on this branch, or will.
+    pub fn works_on(&self, branch: &str) -> bool {
+        let open = self.jobs.iter().filter(|job| !job.is_over());
+        open.filter_map(|job| job.attempt().map(|attempt| (job, attempt))).any(|(job, attempt)| {
+            attempt.origin.as_ref().map_or_else(|| self.branch_of(job), |origin| origin.branch.clone())
+                == branch
+        })
+    }
+
     /// The branches of all jobs, in their order: as [`Run::branch_of`] has each, without a look at all others for each.
     pub fn branches(&self) -> Vec<String> {
         let mut many: HashMap<(Option<&str>, &str, String), usize> = HashMap::new();

@@ -6,7 +6,7 @@ use super::job::{Job, JobState};
 use super::outbox::{Effect, StopReason};
 use super::schedule::{MAX_RUN, end_job, schedule};
 use super::state::{Claim, Conclusion, Run, RunStatus};
-use super::{approve, cancel, hold, rerun};
+use super::{addition, approve, cancel, hold, rerun};
 use jiff::{SignedDuration, Timestamp};
 
 /// Takes one input. Total: an input that does not fit the state changes nothing.
@@ -41,6 +41,7 @@ pub fn step(run: &mut Run, input: Input, now: Timestamp) {
             cancel::cancel_job(run, &job, &by, now);
             schedule(run, now);
         }
+        Input::Also { addition } => addition::also(run, addition, now),
         Input::Approve { job, by } => approve::approve(run, &job, by, now),
         Input::Reject { job, by } => approve::reject(run, &job, &by, now),
         Input::Granted { ticket } => hold::granted(run, ticket, now),
@@ -115,10 +116,15 @@ fn launched(run: &mut Run, job: &str, number: u32, handle: String, now: Timestam
     attempt.lease_until = Some(now + SignedDuration::from_secs(timing.lease_seconds));
     let seconds = (minutes * 60.0).ceil().clamp(0.0, MAX_JOB_SECONDS) as i64;
     attempt.deadline = Some(after(now, seconds.saturating_add(timing.grace_seconds)));
+    let added = !attempt.additions.is_empty();
     run.started_at.get_or_insert(now);
     run.status = RunStatus::InProgress;
     run.withdraw(&Effect::Launch { job: job.to_owned(), attempt: number }.key());
     run.note(now, format!("{job}: attempt {number} launched"));
+    // Its task may have been written before the last of them.
+    if added {
+        run.emit(Effect::Append { job: job.to_owned(), attempt: number }, now);
+    }
     run.emit(Effect::Tell, now);
 }
 
@@ -137,7 +143,7 @@ fn alive(run: &mut Run, job: &str, number: u32, now: Timestamp) {
     }
 }
 
-fn reported(run: &mut Run, job: &str, number: u32, report: ReportSummary, now: Timestamp) {
+fn reported(run: &mut Run, job: &str, number: u32, mut report: ReportSummary, now: Timestamp) {
     let lease = SignedDuration::from_secs(run.timing.lease_seconds);
     let Some(attempt) = current(run, job, number) else { return };
     // A report can be read before the launch was recorded: a launch that crashed half way left a container that runs.
@@ -147,6 +153,8 @@ fn reported(run: &mut Run, job: &str, number: u32, report: ReportSummary, now: T
     if attempt.report.as_ref().is_some_and(|last| last.sequence >= report.sequence) {
         return;
     }
+    report.heard.retain(|comment| attempt.additions.contains(comment));
+    let heard_more = report.heard.iter().any(|comment| !attempt.heard().contains(comment));
     let conclusion = report.conclusion;
     let (has_changes, mut message) = (report.has_changes, report.message.clone());
     let (outputs, outputs_error) = (report.job_outputs.clone(), report.outputs_error.clone());
@@ -163,6 +171,8 @@ fn reported(run: &mut Run, job: &str, number: u32, report: ReportSummary, now: T
     let Some(conclusion) = conclusion else {
         if first {
             run.note(now, format!("{job}: attempt {number} runs"));
+        }
+        if first || heard_more {
             run.emit(Effect::Tell, now);
         }
         return;
@@ -206,6 +216,7 @@ fn reported(run: &mut Run, job: &str, number: u32, report: ReportSummary, now: T
         attempt.picked = picked;
         run.withdraw(&Effect::Stop { job: job.to_owned(), attempt: number, reason: StopReason::Lost }.key());
         run.withdraw(&Effect::Probe { job: job.to_owned(), attempt: number }.key());
+        run.withdraw(&Effect::Append { job: job.to_owned(), attempt: number }.key());
         run.note(now, format!("{job}: attempt {number} finished ({}), publishing", conclusion.as_str()));
         run.emit(Effect::Publish { job: job.to_owned(), attempt: number }, now);
         run.emit(Effect::Tell, now);
@@ -289,7 +300,7 @@ fn retry(run: &mut Run, job: &str, number: u32, reason: &str, now: Timestamp) ->
     }
     close_attempt(run, job, number, Conclusion::Failure, Some(reason.to_owned()), now);
     let Some(entry) = run.jobs.iter_mut().find(|candidate| candidate.key == job) else { return false };
-    entry.attempts.push(Attempt::new(number + 1, now));
+    entry.attempts.push(Attempt::next(entry.attempts.last(), now));
     run.note(now, format!("{job}: attempt {number} was lost ({reason}); attempt {} is queued", number + 1));
     run.emit(Effect::Launch { job: job.to_owned(), attempt: number + 1 }, now);
     run.emit(Effect::Tell, now);
@@ -459,6 +470,7 @@ fn close_attempt(
     let job = job.to_owned();
     for effect in [
         Effect::Launch { job: job.clone(), attempt: number },
+        Effect::Append { job: job.clone(), attempt: number },
         Effect::Probe { job: job.clone(), attempt: number },
         Effect::Stop { job: job.clone(), attempt: number, reason: StopReason::Lost },
         Effect::Publish { job: job.clone(), attempt: number },

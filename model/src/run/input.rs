@@ -1,5 +1,6 @@
 //! What can happen to a run.
 
+use super::addition::Addition;
 use super::attempt::{Check, Origin, Publication, ReportSummary};
 use super::rerun::Rerun;
 use crate::ids::RunId;
@@ -131,6 +132,11 @@ pub enum Input {
         job: String,
         /// Who.
         by: String,
+    },
+    /// Somebody adds something to what is under way.
+    Also {
+        /// What, and who.
+        addition: Addition,
     },
     /// A reviewer lets a job pass its environment.
     Approve {

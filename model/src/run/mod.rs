@@ -4,6 +4,7 @@
 //! attempt, after the end) leaves the run as it was. What must happen outside is put into [`Run::outbox`], which a store
 //! saves together with the run in one compare-and-set; whoever executes an effect answers with another input.
 
+mod addition;
 mod approve;
 mod attempt;
 mod cancel;
@@ -21,6 +22,7 @@ mod schedule;
 mod secrets;
 mod state;
 
+pub use addition::{Addition, AdditionState};
 pub use attempt::{
     Attempt, AttemptState, Check, Origin, Publication, PullRequest, ReportSummary, SessionSummary,
     StepSummary, Usage,

@@ -81,6 +81,18 @@ pub enum Effect {
         /// The attempt's number.
         attempt: u32,
     },
+    /// Write the attempt's task anew, with all that was added to it.
+    Append {
+        /// The job's key.
+        job: String,
+        /// The attempt's number.
+        attempt: u32,
+    },
+    /// Let what came too late for this run be said again.
+    FollowUp {
+        /// See [`super::Addition::comment`].
+        comment: u64,
+    },
     /// Bring the comment and the labels on the issue up to the run's present state.
     Tell,
 }
@@ -89,7 +101,11 @@ impl Effect {
     /// Whether it may be given up: what only tells, or what the engine's own timers stand in for. Without the others a run
     /// would wait for ever, or leave something behind.
     fn may_be_given_up(&self) -> bool {
-        matches!(self, Self::Tell | Self::Check { .. } | Self::Probe { .. } | Self::Stop { .. })
+        // What was not appended is followed up at the end.
+        matches!(
+            self,
+            Self::Tell | Self::Check { .. } | Self::Probe { .. } | Self::Stop { .. } | Self::Append { .. }
+        )
     }
 
     /// Two effects with the same key replace each other in the outbox.
@@ -103,6 +119,8 @@ impl Effect {
             Self::Check { job, attempt } => format!("check/{job}/{attempt}"),
             Self::Enter { ticket, .. } => format!("enter/{ticket}"),
             Self::Leave { ticket, .. } => format!("leave/{ticket}"),
+            Self::Append { job, attempt } => format!("append/{job}/{attempt}"),
+            Self::FollowUp { comment } => format!("follow-up/{comment}"),
             Self::Tell => "tell".to_owned(),
         }
     }

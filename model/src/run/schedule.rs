@@ -87,9 +87,10 @@ fn make(run: &mut Run, github: &GitHub, key: &str, next: Move, now: Timestamp) {
         }
         Move::Start => {
             let Some(job) = run.jobs.get_mut(index) else { return };
-            let number = job.attempts.last().map_or(1, |attempt| attempt.number + 1);
+            let next = Attempt::next(job.attempts.last(), now);
+            let number = next.number;
             job.state = JobState::Started;
-            job.attempts.push(Attempt::new(number, now));
+            job.attempts.push(next);
             run.emit(Effect::Launch { job: key.to_owned(), attempt: number }, now);
         }
         Move::Call(inputs) => call(run, index, inputs, now),
@@ -300,7 +301,7 @@ pub(super) fn end_job(
             .map(|job| job.key.clone())
             .collect();
         for other in others {
-            super::cancel::cancel_job(run, &other, &format!("the failure of {key}"), now);
+            super::cancel::cancel_job(run, &other, &format!("{} {key}", super::cancel::FAILURE_OF), now);
         }
     }
 }
@@ -318,6 +319,8 @@ fn conclude(run: &mut Run, now: Timestamp) {
     run.finished_at = Some(now);
     let hold = run.hold.take();
     release(run, hold, now);
+    // Behind the group's release: where another run has waited for it, that one is to be under way by then.
+    super::addition::follow_up(run, now);
     run.emit(Effect::Tell, now);
 }
 

@@ -1,5 +1,6 @@
 //! What a run is made of.
 
+use super::addition::Addition;
 use super::attempt::{Attempt, Publication, Usage};
 use super::job::{Hold, Job};
 use super::outbox::{Effect, Outgoing};
@@ -251,6 +252,9 @@ pub struct Run {
     /// Attempts of jobs that are to be made anew, by the job's key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub retired: BTreeMap<String, Vec<Attempt>>,
+    /// What people have added to it, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub additions: Vec<Addition>,
 }
 
 fn first() -> u32 {
@@ -321,6 +325,7 @@ impl Run {
             round: 1,
             rerun_by: None,
             retired: BTreeMap::new(),
+            additions: Vec::new(),
         };
         run.note(
             now,

@@ -24,7 +24,7 @@ pub struct Tasking {
     /// `true`: no task will be appended any more, the agent ends after the last one.
     #[serde(default = "yes")]
     pub closed: bool,
-    /// Minutes that an agent whose tasks are done waits for more, where it is not `closed`.
+    /// Minutes that an agent whose tasks are done waits for more, where it is not `closed`; with 0 it looks once more and ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_minutes: Option<f64>,
     /// In the order in which they are worked on.
@@ -83,14 +83,14 @@ pub struct Repository {
     pub default_branch: String,
 }
 
-/// Limits of a task; a missing one does not limit.
+/// Limits of a task; a missing one does not limit. What earlier tasks of the same agent took counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Limits {
-    /// Minutes from the task's start to its cancellation; fractions are allowed.
+    /// Minutes from the start of the first task to this one's cancellation; fractions are allowed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_minutes: Option<f64>,
-    /// US dollars that the agent steps of the task may spend together.
+    /// US dollars that the agent steps may spend together, up to this task's end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_usd: Option<f64>,
     /// Minutes without any output after which an agent step counts as hung.

@@ -402,6 +402,11 @@ impl Step {
     pub fn is_agent(&self) -> bool {
         self.uses.as_deref() == Some("agent")
     }
+
+    /// Whether it is one, or an action that has one among its steps.
+    pub fn has_agent(&self) -> bool {
+        self.is_agent() || self.action.as_ref().is_some_and(|action| action.steps.iter().any(Self::has_agent))
+    }
 }
 
 impl Job {

@@ -1,7 +1,7 @@
 //! What must be so after every step, and at the end.
 
 use super::world::World;
-use cloud_code_model::run::{AttemptState, JobState, Run};
+use cloud_code_model::run::{AdditionState, AttemptState, JobState, Run};
 use std::collections::{HashMap, HashSet};
 
 pub(crate) fn check(world: &mut World) {
@@ -51,6 +51,12 @@ fn one(run: &Run) {
         );
         for (n, attempt) in job.attempts.iter().enumerate() {
             assert_eq!(attempt.number as usize, n + 1, "{}: attempts count from 1", job.key);
+            let heard = attempt.report.iter().flat_map(|report| &report.heard);
+            heard.for_each(|comment| {
+                assert!(attempt.additions.contains(comment), "heard what was never said")
+            });
+            let known = |comment: &u64| run.has_addition(*comment);
+            assert!(attempt.additions.iter().all(known), "given what nobody said");
             assert!(attempt.publication.is_none() || attempt.report.is_some(), "published without a report");
         }
         assert!(!(job.is_over() && job.hold.is_some()), "{}: over, and holds its group", job.key);
@@ -76,6 +82,8 @@ fn one(run: &Run) {
             );
         }
     }
+    let comments: HashSet<u64> = run.additions.iter().map(|addition| addition.comment).collect();
+    assert!(comments.len() == run.additions.len() && comments.len() <= Run::MAX_ADDITIONS);
     let waits = run.hold.as_ref().is_some_and(|hold| !hold.granted);
     let live = run.jobs.iter().any(|job| !job.is_over() && job.state == JobState::Started);
     assert!(!(waits && live), "it runs before it holds its group");
@@ -88,7 +96,13 @@ fn one(run: &Run) {
 
 /// When everything has had its turn: all is over, told and cleaned up.
 pub(crate) fn at_rest(world: &World) {
-    for run in &world.runs {
+    for (index, run) in world.runs.iter().enumerate() {
+        for addition in &run.additions {
+            let late = run.state_of(addition) == AdditionState::Late;
+            let followed = world.followed.contains(&(index, addition.comment));
+            assert!(followed || !late, "what came too late is lost");
+            assert_ne!(run.state_of(addition), AdditionState::Waiting);
+        }
         assert!(run.is_over(), "a run does not end: {:?}", run.history);
         assert!(run.outbox.is_empty(), "effects are left: {:?}", run.outbox);
         one(run);

@@ -22,7 +22,7 @@ enum Piece {
     /// Grants the group to the first who still wants it.
     Grant(String, Vec<GroupEntry>),
     /// Gives the engine the effect's answer.
-    Answer(Input),
+    Answer(Box<Input>),
     /// Records that it is done.
     Done,
 }
@@ -43,7 +43,7 @@ impl Operation {
                 self.pieces.clear();
             }
             Piece::Outside => self.outside(world),
-            Piece::Answer(input) => world.save(self.run, input),
+            Piece::Answer(input) => world.save(self.run, *input),
             Piece::Done => world.save(self.run, Input::EffectDone { id: self.outgoing.id }),
             Piece::Settle(group) => {
                 let found = world.groups.get(&group).cloned().unwrap_or_default();
@@ -92,7 +92,7 @@ impl Operation {
             Effect::Publish { job, attempt } => {
                 let id = id(job, attempt);
                 if let Some(answer) = publish(world, self.run, &id) {
-                    self.pieces.push(Piece::Answer(answer));
+                    self.pieces.push(Piece::Answer(Box::new(answer)));
                 }
             }
             Effect::Discard { job, attempt } => {
@@ -109,7 +109,7 @@ impl Operation {
                     let before = found.position(&run_id, ticket).unwrap_or(0);
                     let own = own.and_then(|own| found.position(&run_id, own));
                     if own.is_some_and(|own| own < before) {
-                        self.pieces.push(Piece::Answer(Input::Deadlocked { ticket }));
+                        self.pieces.push(Piece::Answer(Box::new(Input::Deadlocked { ticket })));
                     } else {
                         self.pieces.push(Piece::Settle(name));
                     }
@@ -119,6 +119,16 @@ impl Operation {
                 let (ticket, name, run_id) = (*ticket, group.clone(), run.id.clone());
                 world.groups.entry(name.clone()).or_default().leave(&run_id, ticket);
                 self.pieces.push(Piece::Settle(name));
+            }
+            Effect::Append { job, attempt } => {
+                let id = id(job, attempt);
+                let given = run.attempt(&id).map(|attempt| attempt.additions.clone()).unwrap_or_default();
+                if let Some(container) = world.containers.get_mut(&id) {
+                    container.given = given;
+                }
+            }
+            Effect::FollowUp { comment } => {
+                world.followed.insert((self.run, *comment));
             }
             Effect::Check { .. } | Effect::Tell => {}
         }

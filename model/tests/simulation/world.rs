@@ -5,19 +5,24 @@ use super::operations::Operation;
 use cloud_code_model::expression::{Contexts, JobStatus, Value};
 use cloud_code_model::ids::AttemptId;
 use cloud_code_model::run::{
-    Conclusion, Group, Input, NewRun, Observation, ReportSummary, Repository, Rerun, Run, Subject, Timing,
-    Trigger, WorkflowRef, step,
+    Addition, Conclusion, Group, Input, NewRun, Observation, ReportSummary, Repository, Rerun, Run, Subject,
+    Timing, Trigger, WorkflowRef, step,
 };
 use cloud_code_model::workflow::{self, Environment, Workflow, plan};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
+
+/// A comment that nobody wrote.
+pub(crate) const NEVER_GIVEN: u64 = 4711;
 
 /// A container, as far as a runner knows.
 #[derive(Debug, Clone)]
 pub(crate) struct Container {
     pub(crate) running: bool,
     pub(crate) sequence: u64,
+    /// Comments whose words lie in its task.
+    pub(crate) given: Vec<u64>,
     /// The final report, which lies there until the container is removed.
     pub(crate) left: Option<ReportSummary>,
 }
@@ -31,6 +36,8 @@ pub(crate) struct World {
     pub(crate) launches: Vec<AttemptId>,
     pub(crate) operations: Vec<Operation>,
     pub(crate) steps: u64,
+    /// Comments that came too late for a run and were said again.
+    pub(crate) followed: BTreeSet<(usize, u64)>,
     /// What each run was when it ended, and in which round.
     pub(crate) ended: BTreeMap<usize, (u32, Option<Conclusion>)>,
 }
@@ -69,6 +76,7 @@ impl World {
             launches: Vec::new(),
             operations: Vec::new(),
             steps: 0,
+            followed: BTreeSet::new(),
             ended: BTreeMap::new(),
         };
         for _ in 0..=choices.below(3) {
@@ -197,7 +205,8 @@ impl World {
             self.save(run, Input::LaunchFailed { job, attempt: number, reason: "no image".into() });
             return;
         }
-        let fresh = Container { running: true, sequence: 0, left: None };
+        let given = self.runs[run].attempt(attempt).map(|found| found.additions.clone()).unwrap_or_default();
+        let fresh = Container { running: true, sequence: 0, given, left: None };
         self.containers.entry(attempt.clone()).or_insert(fresh);
         if record {
             self.save(run, Input::Launched { job, attempt: number, handle: "c".into() });
@@ -232,12 +241,17 @@ impl World {
             _ => {
                 if container.running && container.left.is_none() {
                     container.sequence += 1;
+                    // A container may also say what was never asked of it.
+                    let mut heard = container.given.clone();
+                    heard.truncate(choices.below(4));
+                    heard.push(NEVER_GIVEN);
                     let outputs = [("pick".to_owned(), ["a.1", "a.2", "x"][choices.below(3)].to_owned())];
                     let report = ReportSummary {
                         sequence: container.sequence,
                         conclusion,
                         has_changes: choices.one_in(2),
                         outputs: outputs.into(),
+                        heard,
                         ..ReportSummary::default()
                     };
                     if conclusion.is_some() {
@@ -300,12 +314,16 @@ impl World {
         let jobs = &self.runs[run].jobs;
         let job = jobs[choices.below(jobs.len())].key.clone();
         let by = ["ann", "wes", "ron"][choices.below(3)].to_owned();
-        let input = match choices.below(8) {
+        let input = match choices.below(11) {
             0 | 1 => Input::Cancel { by, replaced_by: None, force: false },
             2 => Input::Cancel { by, replaced_by: None, force: true },
             3 => Input::CancelJob { job, by },
             4 | 5 => Input::Approve { job, by },
             6 => Input::Reject { job, by },
+            7..=9 => {
+                let (comment, words) = (choices.below(30) as u64, "and a test".to_owned());
+                Input::Also { addition: Addition { comment, subject: 7, by, words, at: at(self.now) } }
+            }
             _ => Input::Rerun { what: if choices.one_in(2) { Rerun::All } else { Rerun::Failed }, by },
         };
         if matches!(input, Input::Rerun { .. }) {

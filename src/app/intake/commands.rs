@@ -1,15 +1,16 @@
-//! What people ask of runs by a comment: cancel, approve, reject, rerun.
+//! What people ask of runs by a comment: that they do something more, cancel, approve, reject, rerun.
 
 use super::decide::{Trigger, Wish};
 use crate::app::cancel::{self, Acted};
-use crate::app::{App, AppError};
+use crate::app::continuation;
+use crate::app::{App, AppError, update};
 use crate::comments;
-use crate::ports::{Delivery, RunFilter, StoreError};
+use crate::ports::{Delivery, Issue, RunFilter, Source, StoreError};
 use cloud_code_model::ids::RunId;
-use cloud_code_model::run::{Rerun, Run};
+use cloud_code_model::run::{Addition, Input, Rerun, Run};
 
 /// The decision's outcome and reason, the runs it touched, and the answer.
-type Obeyed = (&'static str, String, Vec<RunId>, String);
+pub(super) type Obeyed = (&'static str, String, Vec<RunId>, String);
 
 pub(super) async fn obey(app: &App, delivery: &Delivery, trigger: &Trigger) -> Result<Obeyed, AppError> {
     let actor = trigger.actor.as_str();
@@ -80,6 +81,89 @@ async fn rerun(app: &App, delivery: &Delivery, trigger: &Trigger, all: bool) -> 
         Some(id) => Ok(("started", String::new(), vec![id], comments::rerun(&trigger.actor, all))),
         None => Ok(("refused", why.clone(), Vec::new(), comments::not_done(&trigger.actor, &why))),
     }
+}
+
+/// Gives words to the runs under way that would hear them; none where there is no such run, or nobody wants to say anything to one.
+pub(super) async fn also(
+    app: &App,
+    delivery: &Delivery,
+    trigger: &Trigger,
+    issue: &Issue,
+) -> Result<Option<Obeyed>, AppError> {
+    let Wish::Also { comment, words } = &trigger.wish else { return Ok(None) };
+    let (mut took, mut refusal) = (Vec::new(), None);
+    let places = places(app, trigger, issue).await?;
+    for (subject, branch) in &places {
+        for id in app.store.active_on(&trigger.repository.full_name(), *subject).await? {
+            let Some(run) = read(app, &id).await? else { continue };
+            if branch.as_ref().is_some_and(|branch| !run.works_on(branch)) {
+                continue;
+            }
+            // Handled again after a crash, it finds what it did.
+            if run.has_addition(*comment) {
+                took.push(id);
+            } else if run.listens() {
+                if let Err(why) = run.may_add(words) {
+                    refusal = Some(why);
+                    continue;
+                }
+                let (by, words) = (trigger.actor.clone(), words.clone());
+                let (comment, subject, at) = (*comment, trigger.number, app.clock.now());
+                let addition = Addition { comment, subject, by, words, at };
+                let after = update::apply(app, &id, &[Input::Also { addition }]).await?;
+                // It may have ended meanwhile.
+                took.extend(after.filter(|after| after.run.has_addition(comment)).map(|_| id));
+            }
+        }
+    }
+    if took.is_empty() && refusal.is_none() && delivery.source == Source::Forge {
+        took = took_before(app, trigger, &places, *comment).await?;
+    }
+    Ok(match (took.is_empty(), refusal) {
+        (false, _) => Some(("added", String::new(), took, comments::added(&trigger.actor))),
+        (true, Some(why)) => {
+            let text = comments::not_done(&trigger.actor, &why);
+            Some(("refused", why, Vec::new(), text))
+        }
+        (true, None) => None,
+    })
+}
+
+/// Where runs may be under way that a comment on this issue is about: on itself, and on what its pull request was made for, or the other way
+/// round; of the latter those alone that work on this branch.
+async fn places(app: &App, trigger: &Trigger, issue: &Issue) -> Result<Vec<(u64, Option<String>)>, AppError> {
+    let mut places = vec![(trigger.number, None)];
+    match &issue.branches {
+        Some((head, _)) => {
+            places.extend(continuation::subject_of(head).map(|made_for| (made_for, Some(head.clone()))))
+        }
+        None => {
+            let branch = format!("cloud-code/issue-{}", trigger.number);
+            let pull = app.forge.open_pull(&trigger.repository, &branch).await?;
+            places.extend(pull.map(|pull| (pull.number, Some(branch))));
+        }
+    }
+    Ok(places)
+}
+
+/// Runs that took a comment's words and have ended since: its delivery was handled before, or was sent twice.
+async fn took_before(
+    app: &App,
+    trigger: &Trigger,
+    places: &[(u64, Option<String>)],
+    comment: u64,
+) -> Result<Vec<RunId>, AppError> {
+    let repository = Some(trigger.repository.full_name());
+    let page = app.store.list(&RunFilter { repository, ..RunFilter::default() }).await?;
+    let mut took = Vec::new();
+    for row in page.items {
+        if places.iter().any(|(subject, _)| *subject == row.subject)
+            && read(app, &row.id).await?.is_some_and(|run| run.has_addition(comment))
+        {
+            took.push(row.id);
+        }
+    }
+    Ok(took)
 }
 
 async fn read(app: &App, id: &RunId) -> Result<Option<Run>, AppError> {

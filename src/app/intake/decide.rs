@@ -40,6 +40,11 @@ pub(super) enum Wish {
     Start {
         instructions: Option<String>,
     },
+    /// Words for whoever is at work; where nobody is, a start.
+    Also {
+        comment: u64,
+        words: String,
+    },
     Cancel {
         force: bool,
     },
@@ -135,6 +140,7 @@ pub(super) fn trigger(app: &App, delivery: &Delivery, payload: &Payload) -> Resu
                     trigger.chosen = Some(workflow);
                     Wish::Start { instructions: Some(instructions) }
                 }
+                Some(Command::Also { words }) => Wish::Also { comment: comment.id, words },
                 Some(Command::Cancel { force }) => Wish::Cancel { force },
                 Some(Command::Approve { job }) => Wish::Review { job, approve: true },
                 Some(Command::Reject { job }) => Wish::Review { job, approve: false },
@@ -194,7 +200,10 @@ pub(super) async fn verdict(app: &App, trigger: &Trigger) -> Result<Verdict, App
             }));
         }
         Wish::Cancel { .. } | Wish::Review { .. } | Wish::Rerun { .. } => return Ok(Verdict::Do),
-        Wish::Start { .. } => {}
+        Wish::Also { words, .. } if words.is_empty() => {
+            return refuse("there are no words; say `/cloud-code also` and what is to be done");
+        }
+        Wish::Start { .. } | Wish::Also { .. } => {}
     }
     let issue = match trigger.number {
         0 => no_issue(&trigger.event, &trigger.actor),

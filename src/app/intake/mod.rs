@@ -59,14 +59,28 @@ pub async fn handle(app: &App, delivery: &Delivery) -> Result<(), AppError> {
         files = Some(found);
     }
     match decide::verdict(app, &trigger).await? {
-        Verdict::Start(issue) => start_all(app, delivery, &payload, &trigger, issue, files).await,
+        Verdict::Start(issue) => match commands::also(app, delivery, &trigger, &issue).await? {
+            Some(obeyed) => obeyed_to(app, delivery, &payload, &trigger, obeyed).await,
+            None => start_all(app, delivery, &payload, &trigger, issue, files).await,
+        },
         Verdict::Do => {
-            let (outcome, reason, runs, text) = commands::obey(app, delivery, &trigger).await?;
-            reply(app, delivery, &trigger, &text).await?;
-            record(app, delivery, Some(&payload), outcome, reason, runs).await
+            let obeyed = commands::obey(app, delivery, &trigger).await?;
+            obeyed_to(app, delivery, &payload, &trigger, obeyed).await
         }
         Verdict::Refuse(reason) => refuse(app, delivery, &payload, &trigger, reason).await,
     }
+}
+
+/// Answers a command that was obeyed, or could not be.
+async fn obeyed_to(
+    app: &App,
+    delivery: &Delivery,
+    payload: &Payload,
+    trigger: &Trigger,
+    (outcome, reason, runs, text): commands::Obeyed,
+) -> Result<(), AppError> {
+    reply(app, delivery, trigger, &text).await?;
+    record(app, delivery, Some(payload), outcome, reason, runs).await
 }
 
 /// The workflow files, and whatever they want by the clock is kept.
@@ -128,6 +142,7 @@ async fn start_all(
         }
         let instructions = match &trigger.wish {
             Wish::Start { instructions } => instructions.clone(),
+            Wish::Also { words, .. } => Some(words.clone()),
             _ => None,
         };
         let spec = StartSpec {

@@ -2,7 +2,7 @@
 
 use super::table::Palette;
 use crate::http::api::view::{ApiAttempt, ApiRun};
-use crate::words::{Tone, age, duration, money, one_line, outcome, plural, tokens};
+use crate::words::{Tone, age, became_of, duration, money, one_line, outcome, plural, tokens};
 use jiff::Timestamp;
 
 /// Lines, without their ends.
@@ -40,6 +40,10 @@ pub(super) fn lines(run: &ApiRun, now: Timestamp, palette: Palette) -> Vec<Strin
     }
     if let Some(wish) = &run.cancel {
         fact("cancelled", format!("{} by {}", age(wish.at, now), one_line(&wish.by)));
+    }
+    for addition in &run.additions {
+        let (by, words) = (one_line(&addition.by), one_line(&addition.words));
+        fact("added", format!("{} by {by}: {words} ({})", age(addition.at, now), became_of(&addition.state)));
     }
     if let Some(publication) = &run.publication {
         let size = format!(

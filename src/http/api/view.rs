@@ -80,6 +80,9 @@ pub struct ApiRun {
     pub usage: ApiUsage,
     /// What was published.
     pub publication: Option<ApiPublication>,
+    /// What people have added to it, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub additions: Vec<ApiAddition>,
     /// Its jobs in the order of the file.
     pub jobs: Vec<ApiJob>,
     /// What must still happen outside, with the last error of each.
@@ -307,6 +310,23 @@ impl ApiAnnotation {
     }
 }
 
+/// What somebody added to a run under way, by `/cloud-code also`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ApiAddition {
+    /// The issue or pull request that the comment stands on.
+    pub subject: u64,
+    /// Who.
+    pub by: String,
+    /// What.
+    pub words: String,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// `waiting`, `heard` (an agent has begun with it), `late` (a run of its own works on it) or `dropped` (what would have worked on it was
+    /// cancelled).
+    pub state: String,
+}
+
 /// Something that must still happen outside.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ApiPending {
@@ -372,7 +392,7 @@ pub struct ApiDecision {
     pub subject: Option<u64>,
     /// Who caused it.
     pub actor: Option<String>,
-    /// `started`, `refused` or `ignored`.
+    /// `started`, `added`, `refused`, `ignored`, or what else was done: `cancelled`, `approved`, `rejected`.
     pub outcome: String,
     /// Why, for people.
     pub reason: String,

@@ -1,13 +1,14 @@
 //! Makes the views of what the store has.
 
 use super::view::{
-    ApiAnnotation, ApiAttempt, ApiCancelRequest, ApiDecision, ApiEnvironment, ApiHistoryEntry, ApiJob,
-    ApiPending, ApiPublication, ApiPullRequest, ApiRun, ApiRunRow, ApiStep, ApiSubject, ApiTrigger, ApiUsage,
-    ApiWorkflow,
+    ApiAddition, ApiAnnotation, ApiAttempt, ApiCancelRequest, ApiDecision, ApiEnvironment, ApiHistoryEntry,
+    ApiJob, ApiPending, ApiPublication, ApiPullRequest, ApiRun, ApiRunRow, ApiStep, ApiSubject, ApiTrigger,
+    ApiUsage, ApiWorkflow,
 };
 use crate::ports::{Decision, RunSummary};
 use cloud_code_model::run::{
-    Attempt, AttemptState, Job, JobState, Outgoing, Publication, Run, StepSummary, StopReason, Usage,
+    Addition, Attempt, AttemptState, Job, JobState, Outgoing, Publication, Run, StepSummary, StopReason,
+    Usage,
 };
 use cloud_code_model::task::Annotation;
 
@@ -57,6 +58,7 @@ impl ApiRun {
             cancel: run.cancel.as_ref().map(|wish| ApiCancelRequest { by: wish.by.clone(), at: wish.at }),
             usage: usage(&run.usage()),
             publication: run.publication().map(publication),
+            additions: run.additions.iter().map(|addition| self::addition(run, addition)).collect(),
             jobs: run.jobs.iter().map(job).collect(),
             pending: run.outbox.iter().map(pending).collect(),
             history: run
@@ -65,6 +67,16 @@ impl ApiRun {
                 .map(|entry| ApiHistoryEntry { at: entry.at, what: entry.what.clone() })
                 .collect(),
         }
+    }
+}
+
+fn addition(run: &Run, addition: &Addition) -> ApiAddition {
+    ApiAddition {
+        subject: addition.subject,
+        by: addition.by.clone(),
+        words: addition.words.clone(),
+        at: addition.at,
+        state: run.state_of(addition).as_str().to_owned(),
     }
 }
 

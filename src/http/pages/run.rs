@@ -3,7 +3,7 @@
 use super::html::Html;
 use super::index::{badge, head, time};
 use crate::http::api::view::{ApiAttempt, ApiJob, ApiPublication, ApiRun, ApiUsage};
-use crate::words::{Tone, blocked, duration, money, one_line, plural, tokens};
+use crate::words::{Tone, became_of, blocked, duration, money, one_line, plural, tokens};
 use jiff::Timestamp;
 
 pub(super) fn render(run: &ApiRun, now: Timestamp) -> String {
@@ -27,6 +27,12 @@ pub(super) fn render(run: &ApiRun, now: Timestamp) -> String {
         published(&mut page, publication);
     }
     facts(&mut page, run, now);
+    for addition in &run.additions {
+        page.raw("<p>💬 ").text(&addition.by).raw(" added, ");
+        time(&mut page, addition.at, now);
+        page.raw(": ").text(&addition.words).raw(" <small>");
+        page.text(became_of(&addition.state)).raw("</small></p>\n");
+    }
     for job in &run.jobs {
         self::job(&mut page, run, job, now);
     }

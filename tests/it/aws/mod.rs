@@ -1,5 +1,6 @@
 //! AWS, as moto stands in for it: one process for all tests of this binary, started by the first that needs it.
 
+mod also;
 mod cases;
 mod flow;
 mod iam;

@@ -2,6 +2,7 @@
 //! processes; only GitHub is small.
 
 mod again;
+mod also;
 mod annotations;
 mod cancel;
 mod changes;

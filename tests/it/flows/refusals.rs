@@ -47,7 +47,10 @@ async fn people_and_events() {
     world.expect_decision("ignored", "`issue_comment` `deleted`").await;
     world.comment("ann", bots, "/cloud-code rnu <!-- cloud-code:reply:x -->");
     world
-        .expect_comment(bots, &["`rnu` is no command", "known are `/cloud-code run`, `/cloud-code cancel`"])
+        .expect_comment(
+            bots,
+            &["`rnu` is no command", "known are `/cloud-code run`, `/cloud-code also`, `/cloud-code cancel`"],
+        )
         .await;
     world.comment("ann", bots, "/cloud-code");
     world.expect_comment(bots, &["there is no command"]).await;
