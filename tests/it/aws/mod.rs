@@ -3,6 +3,7 @@
 mod also;
 mod cases;
 mod flow;
+mod gateway;
 mod iam;
 mod kills;
 mod server;
