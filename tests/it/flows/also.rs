@@ -191,7 +191,11 @@ async fn a_run_that_is_replaced_hands_its_words_on() {
     world
         .expect_comment(number, &["🛑 **Cancelled** by run r-", "ann added: say more (it came too late"])
         .await;
-    let handed_on = |run: &ApiRun| run.id != first.id && !run.additions.is_empty() && run.pending.is_empty();
+    // Its task may have been written before it was told: then the words are put into it once it is launched.
+    let started = |run: &ApiRun| run.jobs.first()?.attempts.first()?.started_at;
+    let handed_on = |run: &ApiRun| {
+        run.id != first.id && !run.additions.is_empty() && started(run).is_some() && run.pending.is_empty()
+    };
     world.expect_run(number, "the words", handed_on).await;
     world.go();
     world.expect_comment(number, &["✅ **Done.**", "ann added: say more (the agent was told)"]).await;
