@@ -1,6 +1,6 @@
 //! Attempts as Fargate tasks.
 //!
-//! An attempt's task is found again by an item in the table ([`record`]), which is there before RunTask is called; a launch that was torn
+//! An attempt's task is found again by an item in the table (`record.rs`), which is there before RunTask is called; a launch that was torn
 //! off is repeated with the same client token, and ECS answers with the task that it made. How the agent in it gets at its files is
 //! told in [`super`] and in [`grant`].
 
