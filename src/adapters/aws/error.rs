@@ -32,6 +32,18 @@ where
     error.as_service_error().and_then(ProvideErrorMetadata::code)
 }
 
+/// Whether a conditional write of the table came about; no where its condition did not hold.
+pub(super) fn held<T, E, R>(written: Result<T, SdkError<E, R>>) -> Result<bool, SdkError<E, R>>
+where
+    E: ProvideErrorMetadata,
+{
+    match written {
+        Ok(_) => Ok(true),
+        Err(error) if code(&error) == Some("ConditionalCheckFailedException") => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Whether the service did not answer or asked for patience.
 pub(super) fn may_heal<E, R>(error: &SdkError<E, R>) -> bool
 where

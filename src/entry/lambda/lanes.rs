@@ -96,11 +96,6 @@ impl Lanes {
         parked.is_err()
     }
 
-    /// Sends attempts again that were put aside.
-    pub(super) async fn unpark(&self, max: usize) {
-        self.function.unpark(max).await;
-    }
-
     /// Starts an attempt, where there is room.
     async fn launch(&self, message: &Leased) -> Outcome {
         let app = &self.function.app;
@@ -123,7 +118,7 @@ impl Lanes {
             // Its report is an event, and so is its end.
             Ok(Launched::Watch) => Outcome::Done,
             Ok(Launched::NotNeeded) => {
-                self.unpark(1).await;
+                self.function.unpark(1).await;
                 Outcome::Done
             }
             Err(error) => messages::not_launched(message, &attempt, &error),

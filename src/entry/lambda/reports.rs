@@ -44,7 +44,7 @@ impl Reporter {
             }
         }
         if ended > 0 {
-            self.lanes.unpark(ended).await;
+            self.lanes.function().unpark(ended).await;
         }
         let mut staying = BTreeSet::new();
         for (attempt, messages) in named {

@@ -1,52 +1,24 @@
 //! A full disk: no delivery is accepted that is not kept, and all goes on when there is room again.
 
 use super::world::{PATIENCE, REPOSITORY, World};
+use crate::harness::tmpfs::Tmpfs;
 use cloud_code_forge::Delivery;
 use rustix::io::Errno;
 use serde_json::json;
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::Command;
 
-/// A small file system of its own, unmounted when dropped.
-struct Tmpfs(PathBuf);
-
-impl Tmpfs {
-    fn mount(dir: PathBuf) -> Option<Self> {
-        fs::create_dir_all(&dir).unwrap();
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=40m", "tmpfs"]).arg(&dir).output();
-        match mounted {
-            Ok(mounted) if mounted.status.success() => Some(Self(dir)),
-            other => {
-                assert!(
-                    std::env::var("CI").as_deref() != Ok("true"),
-                    "CI has to be able to mount a tmpfs: {other:?}"
-                );
-                eprintln!("skipped: a tmpfs can't be mounted (root may)");
-                None
-            }
+/// Takes all room that is left; the file gives it back.
+fn fill(disk: &Tmpfs) -> PathBuf {
+    let path = disk.path().join("filler");
+    let mut file = fs::File::create(&path).unwrap();
+    loop {
+        match file.write_all(&[1; 4096]) {
+            Ok(()) => {}
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::NOSPC) => return path,
+            Err(error) => panic!("{error}"),
         }
-    }
-
-    /// Takes all room that is left; the file gives it back.
-    fn fill(&self) -> PathBuf {
-        let path = self.0.join("filler");
-        let mut file = fs::File::create(&path).unwrap();
-        loop {
-            match file.write_all(&[1; 4096]) {
-                Ok(()) => {}
-                Err(error) if Errno::from_io_error(&error) == Some(Errno::NOSPC) => return path,
-                Err(error) => panic!("{error}"),
-            }
-        }
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
     }
 }
 
@@ -57,13 +29,13 @@ fn status(delivery: &Delivery) -> u16 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_answered_with_503_and_nothing_accepted_is_lost() {
     let mut world = World::new("echo hi > greet.sh").await;
-    let Some(tmpfs) = Tmpfs::mount(world.path("database")) else { return };
-    world.set("DATABASE_URL", &format!("sqlite:{}/cloud-code.db", tmpfs.0.display()));
+    let Some(tmpfs) = Tmpfs::mount(&world.path("database"), 40) else { return };
+    world.set("DATABASE_URL", &format!("sqlite:{}/cloud-code.db", tmpfs.path().display()));
     world.start().await;
     let number = world.issue();
     world.forge.await_deliveries().await.unwrap();
 
-    let filler = tmpfs.fill();
+    let filler = fill(&tmpfs);
     // What SQLite had set aside is used up first; these are events that nobody needs.
     let mut refused = None;
     for n in 0..200 {

@@ -8,6 +8,7 @@ mod options;
 mod processes;
 mod server;
 pub(crate) mod small_vault;
+pub(crate) mod tmpfs;
 pub(crate) mod vault;
 
 pub(crate) use options::{Options, Workflow, indented};

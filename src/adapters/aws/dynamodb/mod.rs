@@ -3,7 +3,7 @@
 mod runs;
 mod schedules;
 
-use super::error::why;
+use super::error::{held, why};
 use super::item::{b, bytes, n, number, s, text};
 use super::{Aws, keys, pack};
 use crate::ports::{
@@ -124,13 +124,7 @@ async fn swapped(put: PutItemFluentBuilder, version: u64) -> Result<bool, StoreE
             put.condition_expression("version = :version").expression_attribute_values(":version", n(version))
         }
     };
-    match put.send().await {
-        Ok(_) => Ok(true),
-        Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
-            Ok(false)
-        }
-        Err(error) => Err(unavailable(&error)),
-    }
+    held(put.send().await).map_err(|error| unavailable(&error))
 }
 
 fn version_of(item: &super::item::Item) -> u64 {

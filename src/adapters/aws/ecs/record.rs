@@ -4,12 +4,11 @@
 //! with the grant, and the capacity provider. So whoever is killed in between makes no second task and leaves no grant behind, and
 //! what he may have started is found.
 
-use super::super::error::why;
+use super::super::error::{held, why};
 use super::super::item::{Item, millis, n, number, s, text};
 use super::super::keys;
 use crate::ports::{Clock, RunnerError};
 use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use cloud_code_model::ids::AttemptId;
 use jiff::{SignedDuration, Timestamp};
@@ -114,13 +113,8 @@ impl Records {
             .condition_expression("attribute_not_exists(pk)")
             .send()
             .await;
-        match put {
-            Ok(_) => {}
-            // Somebody else, or this call itself, whose answer was lost.
-            Err(error)
-                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {}
-            Err(error) => return Err(unreachable(&error)),
-        }
+        // Where it is there, somebody else began it, or this call itself, whose answer was lost.
+        noted(put)?;
         self.still(attempt).await
     }
 
@@ -139,7 +133,7 @@ impl Records {
             .expression_attribute_values(":next", s(next))
             .send()
             .await;
-        done(changed)?;
+        noted(changed)?;
         self.still(attempt).await
     }
 
@@ -150,7 +144,7 @@ impl Records {
         arn: &str,
         granted_until: Timestamp,
     ) -> Result<bool, RunnerError> {
-        let noted = self
+        let updated = self
             .update(attempt)
             .update_expression("SET arn = :arn, granted_until = :until")
             .condition_expression("attribute_exists(pk) AND (attribute_not_exists(arn) OR arn = :arn)")
@@ -158,19 +152,19 @@ impl Records {
             .expression_attribute_values(":until", millis(granted_until))
             .send()
             .await;
-        done(noted)
+        noted(updated)
     }
 
     /// Notes when the attempt's newest grant ends. One that was removed meanwhile needs none.
     pub(super) async fn granted(&self, attempt: &AttemptId, until: Timestamp) -> Result<(), RunnerError> {
-        let noted = self
+        let updated = self
             .update(attempt)
             .update_expression("SET granted_until = :until")
             .condition_expression("attribute_exists(pk)")
             .expression_attribute_values(":until", millis(until))
             .send()
             .await;
-        done(noted).map(drop)
+        noted(updated).map(drop)
     }
 
     /// Forgets an attempt whose record is still this one. Says no where it became another.
@@ -187,15 +181,7 @@ impl Records {
                 .expression_attribute_values(":arn", s(arn)),
             None => delete.condition_expression("attribute_not_exists(arn)"),
         };
-        match delete.send().await {
-            Ok(_) => Ok(true),
-            Err(error)
-                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(unreachable(&error)),
-        }
+        noted(delete.send().await)
     }
 
     fn update(&self, attempt: &AttemptId) -> UpdateItemFluentBuilder {
@@ -220,15 +206,11 @@ where
     RunnerError::Unreachable(why(error))
 }
 
-/// Whether an update's condition held.
-fn done<T, R: std::fmt::Debug>(
-    updated: Result<T, SdkError<UpdateItemError, R>>,
-) -> Result<bool, RunnerError> {
-    match updated {
-        Ok(_) => Ok(true),
-        Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
-            Ok(false)
-        }
-        Err(error) => Err(unreachable(&error)),
-    }
+/// Whether a write's condition held.
+fn noted<T, E, R>(written: Result<T, SdkError<E, R>>) -> Result<bool, RunnerError>
+where
+    E: std::error::Error + aws_sdk_dynamodb::error::ProvideErrorMetadata + 'static,
+    R: std::fmt::Debug,
+{
+    held(written).map_err(|error| unreachable(&error))
 }

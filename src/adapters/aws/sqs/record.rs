@@ -1,6 +1,6 @@
 //! The items of messages: how each stands, and who has it.
 
-use super::super::error::why;
+use super::super::error::{held, why};
 use super::super::item::{Item, millis, n, number, s, text};
 use super::super::keys;
 use crate::ports::{Clock, DeadLetter, Lane, QueueError};
@@ -76,15 +76,7 @@ impl Records {
             .expression_attribute_values(":now", millis(now))
             .send()
             .await;
-        match put {
-            Ok(_) => Ok(true),
-            Err(error)
-                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(QueueError::Unavailable(why(&error))),
-        }
+        held(put).map_err(|error| QueueError::Unavailable(why(&error)))
     }
 
     /// Notes that it was sent. Whoever leased it meanwhile has noted it too.
@@ -408,11 +400,8 @@ impl Records {
         for (name, value) in values {
             update = update.expression_attribute_values(*name, value.clone());
         }
-        match update.send().await {
-            Ok(_) => Ok(()),
-            Err(error) if lost(&error) => Err(QueueError::LeaseLost),
-            Err(error) => Err(QueueError::Unavailable(why(&error))),
-        }
+        let changed = held(update.send().await).map_err(|error| QueueError::Unavailable(why(&error)))?;
+        if changed { Ok(()) } else { Err(QueueError::LeaseLost) }
     }
 }
 

@@ -1,41 +1,12 @@
 //! Mirrors that nobody uses go when the disk is short of room, and never one that a living checkout borrows from.
 
 use super::{BRANCH, Place, attempt};
+use crate::harness::tmpfs::Tmpfs;
 use cloud_code::adapters::git::{GitWorkspaces, WorkspaceConfig};
 use cloud_code::ports::{Checkout, PreparedWorkspace, Remote, RemoteAccess, WorkspaceError, Workspaces};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 const MEGABYTE: usize = 1 << 20;
-
-/// A small disk, unmounted when dropped.
-struct Disk(tempfile::TempDir);
-
-impl Disk {
-    fn of(megabytes: usize) -> Option<Self> {
-        let disk = Self(tempfile::tempdir().unwrap());
-        let size = format!("size={megabytes}m");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(disk.0.path());
-        match mount.output() {
-            Ok(mounted) if mounted.status.success() => Some(disk),
-            other => {
-                assert!(
-                    std::env::var("CI").as_deref() != Ok("true"),
-                    "CI has to be able to mount a tmpfs: {other:?}"
-                );
-                eprintln!("skipped: a tmpfs can't be mounted (root may)");
-                None
-            }
-        }
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
-    }
-}
 
 /// Several repositories, and checkouts of them below one folder.
 struct Shelf {
@@ -119,8 +90,9 @@ async fn a_mirror_stays_while_a_checkout_borrows_from_it() {
 
 #[tokio::test]
 async fn the_least_recently_used_mirrors_go_first_and_no_more_than_needed() {
-    let Some(disk) = Disk::of(24) else { return };
-    let shelf = Shelf::new(disk.0.path(), 16 << 20, 4, 6 * MEGABYTE);
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = Tmpfs::mount(folder.path(), 24) else { return };
+    let shelf = Shelf::new(disk.path(), 16 << 20, 4, 6 * MEGABYTE);
     // When the first is used again there is not enough room, and the second is the oldest that nobody holds.
     for number in [0, 1, 2, 0, 3] {
         shelf.prepare(number).await.unwrap();
@@ -131,11 +103,12 @@ async fn the_least_recently_used_mirrors_go_first_and_no_more_than_needed() {
 
 #[tokio::test]
 async fn a_full_disk_is_made_room_on_and_it_is_tried_once_more() {
-    let Some(disk) = Disk::of(20) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = Tmpfs::mount(folder.path(), 20) else { return };
     // Nothing is removed ahead of time.
-    let shelf = Shelf::new(disk.0.path(), 0, 5, 6 * MEGABYTE);
+    let shelf = Shelf::new(disk.path(), 0, 5, 6 * MEGABYTE);
     let free = || {
-        let disk = rustix::fs::statvfs(disk.0.path()).unwrap();
+        let disk = rustix::fs::statvfs(disk.path()).unwrap();
         usize::try_from(disk.f_bavail * disk.f_frsize).unwrap()
     };
     for number in 0..3 {
@@ -145,7 +118,7 @@ async fn a_full_disk_is_made_room_on_and_it_is_tried_once_more() {
     assert_eq!(shelf.mirrors(), [0, 1, 2]);
     // Too little for another mirror; later, enough for the mirror but not for its checkout.
     for (number, left) in [(3, 2 * MEGABYTE), (4, 8 * MEGABYTE)] {
-        let filler = disk.0.path().join(format!("filler-{number}"));
+        let filler = disk.path().join(format!("filler-{number}"));
         std::fs::write(&filler, vec![1; free() - left]).unwrap();
         let checkout = shelf.prepare(number).await.unwrap_or_else(|error| panic!("{number}: {error}"));
         assert!(whole(&checkout));
